@@ -1,0 +1,1 @@
+"""Configuration: what the service can be told, and how it is read."""

@@ -1,0 +1,31 @@
+"""`python -m conf` prints every setting; `python -m conf NAME ...` the values of some."""
+
+import os
+import sys
+
+import msgspec
+
+from conf.environ import SettingsError, find, load
+from conf.settings import DOTENV, Settings
+
+
+def show() -> None:
+    """Print each setting's name, value (secrets masked), source and meaning."""
+    load(Settings, os.environ, DOTENV)
+    rows = [find(Settings, f.name, os.environ, DOTENV) for f in msgspec.structs.fields(Settings)]
+    cells = [(row.name, repr(row.value).strip("'"), row.source, row.meaning) for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(3)]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)))
+
+
+def show_some(names: list[str]) -> None:
+    """Print the values of these settings, a line each; faults of others do not matter."""
+    for name in names:
+        print(find(Settings, name.lower(), os.environ, DOTENV).value)
+
+
+try:
+    show_some(sys.argv[1:]) if sys.argv[1:] else show()
+except SettingsError as fault:
+    sys.exit(str(fault))

@@ -1,0 +1,46 @@
+"""gunicorn's settings; its master reads this file at the start and again at each reload."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+# A reload must not find the modules of the first reading.
+for module in [name for name in sys.modules if name.split(".")[0] in ("conf", "utils")]:
+    del sys.modules[module]
+
+from conf.settings import ROOT, settings
+from utils import arbiter, log
+
+host = f"[{settings.server_ip}]" if ":" in settings.server_ip else settings.server_ip
+bind = f"{host}:{settings.server_port}"
+chdir = str(ROOT)
+proc_name = "pyserver"
+
+worker_class = "utils.worker.Worker"
+workers = settings.workers
+worker_connections = settings.worker_connections
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
+timeout = settings.worker_timeout
+graceful_timeout = settings.graceful_timeout
+keepalive = settings.keepalive
+
+control_socket_disable = True
+forwarded_allow_ips = settings.trusted_proxies
+forwarder_headers = ""
+
+
+def on_starting(server: Any) -> None:
+    """Set up the master."""
+    Path(settings.run_dir).mkdir(parents=True, exist_ok=True)
+    log.setup()
+    arbiter.promote(server)
+
+
+def on_reload(server: Any) -> None:
+    """Take over changed settings of the logs."""
+    log.setup()
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Set up the logs of a worker."""
+    log.setup()

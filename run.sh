@@ -1,0 +1,218 @@
+#!/bin/sh
+# Run the service; `sh run.sh help` lists the verbs.
+set -eu
+
+ROOT=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+VENV=${VENV:-$ROOT/.venv}
+PY=$VENV/bin/python
+STAMP=$VENV/installed
+cd "$ROOT"
+
+say() { printf '%s\n' "$@"; }
+warn() { printf '%s\n' "$*" >&2; }
+die() { warn "run.sh: $*"; exit 1; }
+
+# Hold the file's lock from here to the end of this script, however it ends.
+lock() {
+    exec 9>"$1"
+    "$PYTHON" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
+}
+
+find_python() {
+    if [ -z "${PYTHON:-}" ]; then
+        if [ -f "$STAMP" ] && "$PY" -c '' 2>/dev/null; then PYTHON=$PY; else PYTHON=python3; fi
+    fi
+    version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])') ||
+        die "cannot run $PYTHON: set PYTHON to a Python of 3.10 or newer"
+    case $version in
+        2.* | 3.[0-9]) die "$PYTHON is Python $version: set PYTHON to one of 3.10 or newer" ;;
+    esac
+}
+
+# Have these requirements files installed in $VENV; a half-made one has no stamp and is made anew.
+prepare() {
+    find_python
+    installed "$@" && return
+    lock "$VENV.lock"
+    stamped "python $version" || make_venv
+    for file; do installed "$file" || install "$file"; done
+    exec 9>&-
+}
+
+stamped() { grep -qxF "$1" "$STAMP" 2>/dev/null; }
+
+installed() {
+    stamped "python $version" || return 1
+    for file; do stamped "$file $(cksum <"$file")" || return 1; done
+}
+
+make_venv() {
+    locate
+    ! running || die "$VENV has to be made anew: stop the service first"
+    warn "Creating $VENV with Python $version ..."
+    "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ||
+        die "$PYTHON has no venv module: install it (Debian, Ubuntu: apt install python3-venv)"
+    "$PYTHON" -m venv --clear "$VENV"
+    say "python $version" >"$STAMP"
+}
+
+install() {
+    warn "Installing $1 ..."
+    mv "$STAMP" "$STAMP.part"
+    "$PY" -m pip install --quiet --disable-pip-version-check -r "$1" || die "cannot install $1"
+    { grep -v "^$1 " "$STAMP.part"; say "$1 $(cksum <"$1")"; } >"$STAMP.new"
+    mv "$STAMP.new" "$STAMP"
+}
+
+# Set RUN_DIR, LOG_DIR and GRACEFUL_TIMEOUT, also where $VENV is missing or settings are wrong.
+locate() {
+    values=$("$PY" -m conf RUN_DIR LOG_DIR GRACEFUL_TIMEOUT 2>/dev/null) ||
+        values=$(printf '%s\n' "${RUN_DIR:-run}" "${LOG_DIR:-logs}" 30)
+    { read -r RUN_DIR && read -r LOG_DIR && read -r GRACEFUL_TIMEOUT; } <<EOF
+$values
+EOF
+    case $RUN_DIR in /*) ;; *) RUN_DIR=$ROOT/$RUN_DIR ;; esac
+    mkdir -p "$RUN_DIR" "$LOG_DIR"
+}
+
+serve() { exec "$@" "$PY" -m gunicorn -c "$ROOT/gunicorn_conf.py" --pid "$RUN_DIR/pid" app:g_app; }
+check() { "$PY" -m gunicorn --check-config -c "$ROOT/gunicorn_conf.py" app:g_app; }
+
+# Tell whether the process is our master: a pid alone may be anybody's by now.
+is_master() {
+    if [ -d /proc/self ]; then
+        command=$(2>/dev/null tr '\0' ' ' <"/proc/$1/cmdline") || return 1
+    else
+        command=$(ps -p "$1" -o args=) || return 1
+    fi
+    case $command in
+        *" -m gunicorn -c $ROOT/gunicorn_conf.py --pid $RUN_DIR/pid app:g_app"*) ;;
+        *) return 1 ;;
+    esac
+}
+
+# Set pid to the running master's, or fail.
+running() {
+    pid=$(cat "$RUN_DIR/pid" 2>/dev/null) || return 1
+    case $pid in '' | *[!0-9]*) return 1 ;; esac
+    is_master "$pid"
+}
+
+# Repeat a command ten times a second until it succeeds; fail after that many seconds.
+await() {
+    tries=$(($1 * 10))
+    shift
+    until "$@"; do
+        [ "$tries" -gt 0 ] || return 1
+        tries=$((tries - 1))
+        sleep 0.1
+    done
+}
+
+serving_or_gone() { [ -s "$RUN_DIR/state" ] || ! kill -0 "$pid" 2>/dev/null; }
+gone() { ! is_master "$pid"; }
+reloaded() { [ "$(cut -d ' ' -f 2 "$RUN_DIR/state")" != "$reloads" ] || gone; }
+
+read_state() {
+    read -r started reloads url workers <"$RUN_DIR/state" || return 1
+    url=$(say "$url" | sed 's/0\.0\.0\.0/127.0.0.1/; s/\[::\]/[::1]/')
+}
+
+answers() {
+    "$PY" -c 'import http.client, sys
+connection = http.client.HTTPConnection(sys.argv[1], timeout=10)
+connection.request("OPTIONS", "*")
+sys.exit(connection.getresponse().status != 200)' "${1#http://}"
+}
+
+launch() {
+    [ ! -f "$RUN_DIR/pid" ] || warn "Removing a stale pid file"
+    rm -f "$RUN_DIR/pid" "$RUN_DIR/state"
+    (serve "$PY" -c 'import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])') \
+        </dev/null >"$LOG_DIR/console.log" 2>&1 9>&- &
+    pid=$!
+    if await 60 serving_or_gone && read_state 2>/dev/null && answers "$url"; then
+        say "pyserver is up at $url (pid $pid); try" "curl $url/test -d '{\"order_id\":12345}'"
+        return
+    fi
+    warn "pyserver did not start:"
+    tail -n 20 "$LOG_DIR/console.log" >&2
+    ! kill "$pid" 2>/dev/null || await "$GRACEFUL_TIMEOUT" gone || kill -9 "$pid"
+    rm -f "$RUN_DIR/pid" "$RUN_DIR/state"
+    exit 1
+}
+
+halt() {
+    kill -TERM "$pid"
+    await $((GRACEFUL_TIMEOUT * 2 + 30)) gone || die "pid $pid does not stop"
+}
+
+start() {
+    prepare requirements.txt
+    locate
+    lock "$RUN_DIR/lock"
+    if running; then say "pyserver is already running (pid $pid)"; else launch; fi
+}
+
+stop() {
+    find_python
+    locate
+    lock "$RUN_DIR/lock"
+    if running; then halt && say "pyserver has stopped"; else say "pyserver is not running"; fi
+}
+
+restart() {
+    prepare requirements.txt
+    locate
+    lock "$RUN_DIR/lock"
+    check || die "restart refused; what was running still is"
+    ! running || halt
+    launch
+}
+
+reload() {
+    prepare requirements.txt
+    locate
+    lock "$RUN_DIR/lock"
+    running || die "pyserver is not running"
+    check || die "reload refused; the running service is untouched"
+    read_state
+    kill -HUP "$pid"
+    await $((GRACEFUL_TIMEOUT + 60)) reloaded || die "the workers were not replaced: see $LOG_DIR"
+    running || die "the service is gone: see $LOG_DIR"
+    say "pyserver has reloaded"
+}
+
+status() {
+    locate
+    running || { say "pyserver is not running"; exit 3; }
+    read_state 2>/dev/null || { say "pyserver is starting or stopping (pid $pid)"; exit 0; }
+    say "pyserver is running" "  pid      $pid" "  address  $url" "  workers  $workers" \
+        "  uptime   $(($(date +%s) - started)) s"
+}
+
+run() {
+    prepare requirements.txt
+    locate
+    ! running || die "pyserver is already running (pid $pid)"
+    rm -f "$RUN_DIR/pid" "$RUN_DIR/state"
+    serve
+}
+
+config() {
+    prepare requirements.txt
+    exec "$PY" -m conf
+}
+
+tests() {
+    prepare requirements.txt tests/requirements.txt
+    exec "$PY" -m pytest "$@"
+}
+
+verb=${1:-help}
+[ $# -eq 0 ] || shift
+case $verb in
+    start | stop | reload | restart | status | run | config) "$verb" ;;
+    test) tests "$@" ;;
+    *) say "usage: sh run.sh start|stop|reload|restart|status|run|test|config"; [ "$verb" = help ] ;;
+esac

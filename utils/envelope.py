@@ -1,0 +1,34 @@
+"""The envelope: the one form of every answer."""
+
+from typing import Any
+
+import msgspec
+from werkzeug import Response
+
+from utils.errors import ServiceError
+
+encode = msgspec.json.Encoder().encode
+
+
+class Envelope(Response):
+    """A JSON answer: echoed fields, uuid, err_msg, err_code and data, in this order."""
+
+    default_mimetype = "application/json"
+
+    def __init__(
+        self, uuid: str, echo: dict[str, Any], data: Any = None, error: ServiceError | None = None
+    ) -> None:
+        self.err_code = error.err_code if error else 0
+        self.err_msg = str(error) if error else "ok"
+        envelope = {
+            **echo,
+            "uuid": uuid,
+            "err_msg": self.err_msg,
+            "err_code": self.err_code,
+            "data": data,
+        }
+        super().__init__(
+            encode(envelope),
+            status=error.status if error else 200,
+            headers=error.headers if error else None,
+        )

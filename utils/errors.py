@@ -1,0 +1,74 @@
+"""The errors that a caller may see: one tree, in which a class is a row of the code table."""
+
+from typing import ClassVar
+
+from werkzeug.exceptions import HTTPException
+
+
+class ServiceError(Exception):
+    """Anything unforeseen; the client learns nothing else, the log has the traceback."""
+
+    err_code: ClassVar[int] = -1
+    status: ClassVar[int] = 500
+    message: ClassVar[str] = "server error"
+    headers: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.message)
+
+
+class MalformedError(ServiceError):
+    """The request cannot be read: no body, not JSON, not an object, truncated, too deep."""
+
+    err_code, status, message = -2, 400, "malformed request"
+
+
+class ProcessError(ServiceError):
+    """The request is fine, the business refuses it; the api chooses the message."""
+
+    err_code, status, message = -3, 422, "request refused"
+
+
+class ParameterError(ServiceError):
+    """A field is missing or has the wrong form; the message names the field."""
+
+    err_code, status, message = -4, 400, "invalid parameter"
+
+
+class UnavailableError(ServiceError):
+    """Something the route needs is away or full: MySQL, Redis, an upstream."""
+
+    err_code, status, message = -5, 503, "service unavailable"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class DeadlineError(ServiceError):
+    """The request's deadline passed."""
+
+    err_code, status, message = -6, 504, "deadline passed"
+
+
+class OverloadError(ServiceError):
+    """Too many requests are in flight."""
+
+    err_code, status, message = -7, 503, "too many requests in flight"
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+
+
+class HTTPError(ServiceError):
+    """A refusal of HTTP's own (404, 405, 413, ...): the status is the code."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.err_code = self.status = status  # type: ignore[misc]
+        self.headers = headers or {}  # type: ignore[misc]
+
+
+def as_service_error(error: BaseException) -> ServiceError:
+    """Return the error as one that a caller may see."""
+    if isinstance(error, HTTPException) and error.code is not None:
+        headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+        return HTTPError(error.code, error.name.lower(), headers)
+    if isinstance(error, ServiceError) and error.err_code != ServiceError.err_code:
+        return error
+    return ServiceError()
