@@ -43,9 +43,9 @@ def expose(rule: str, **options: Any) -> Callable[[F], F]:
 
 def overlap(one: Rule, other: Rule) -> bool:
     """Tell whether a request could match either: the same form of path, a method in common."""
-    forms = {re.sub(r"[^<>:]+>", ">", rule.rule) for rule in (one, other)}
-    methods = [rule.methods for rule in (one, other)]
-    return len(forms) == 1 and (None in methods or bool(methods[0] & methods[1]))
+    if re.sub(r"[^<>:]+>", ">", one.rule) != re.sub(r"[^<>:]+>", ">", other.rule):
+        return False
+    return one.methods is None or other.methods is None or bool(one.methods & other.methods)
 
 
 def timer(function: Callable[P, R]) -> Callable[P, R]:

@@ -111,7 +111,9 @@ await() {
 
 serving_or_gone() { [ -s "$RUN_DIR/state" ] || ! kill -0 "$pid" 2>/dev/null; }
 gone() { ! is_master "$pid"; }
-reloaded() { [ "$(cut -d ' ' -f 2 "$RUN_DIR/state")" != "$reloads" ] || gone; }
+reloaded() {
+    [ "$(cut -d ' ' -f 2 "$RUN_DIR/state")" != "$reloads" ] || [ -f "$RUN_DIR/refused" ] || gone
+}
 
 read_state() {
     read -r started reloads url workers <"$RUN_DIR/state" || return 1
@@ -136,7 +138,7 @@ launch() {
         return
     fi
     warn "pyserver did not start:"
-    tail -n 20 "$LOG_DIR/console.log" >&2
+    tail -n 40 "$LOG_DIR/console.log" >&2
     ! kill "$pid" 2>/dev/null || await "$GRACEFUL_TIMEOUT" gone || kill -9 "$pid"
     rm -f "$RUN_DIR/pid" "$RUN_DIR/state"
     exit 1
@@ -175,10 +177,14 @@ reload() {
     locate
     lock "$RUN_DIR/lock"
     running || die "pyserver is not running"
-    check || die "reload refused; the running service is untouched"
     read_state
+    rm -f "$RUN_DIR/refused"
     kill -HUP "$pid"
     await $((GRACEFUL_TIMEOUT + 60)) reloaded || die "the workers were not replaced: see $LOG_DIR"
+    [ ! -f "$RUN_DIR/refused" ] || {
+        cat "$RUN_DIR/refused" >&2
+        die "reload refused; the running service is untouched"
+    }
     running || die "the service is gone: see $LOG_DIR"
     say "pyserver has reloaded"
 }

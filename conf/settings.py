@@ -68,7 +68,8 @@ def __getattr__(name: str) -> Settings:
     if name != "settings":
         raise AttributeError(name)
     try:
-        globals()[name] = load(Settings, os.environ, DOTENV)
+        settings = load(Settings, os.environ, DOTENV)
     except SettingsError as error:
         raise SystemExit(str(error)) from None
-    return globals()[name]
+    globals()[name] = settings
+    return settings

@@ -37,7 +37,7 @@ def client() -> Client:
 def shell(request: pytest.FixtureRequest) -> list[str]:
     """The shells that run.sh has to run under."""
     install_shells()
-    return request.param.split()
+    return str(request.param).split()
 
 
 @pytest.fixture

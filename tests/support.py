@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -19,11 +20,15 @@ LEFT_OUT = (".*", "__pycache__", "logs", "run", "tests")
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Return a port that nobody listens on, below those that the kernel gives to clients."""
+    while True:
+        port = random.randrange(12_000, 32_000)
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def install_shells() -> None:
@@ -76,8 +81,12 @@ class Service:
     def sh(self, *verb: str, check: bool = False) -> "subprocess.CompletedProcess[str]":
         """Call run.sh."""
         done = subprocess.run(
-            [*self.shell, "run.sh", *verb], cwd=self.root, env=self.env, text=True,
-            capture_output=True, timeout=120,
+            [*self.shell, "run.sh", *verb],
+            cwd=self.root,
+            env=self.env,
+            text=True,
+            capture_output=True,
+            timeout=120,
         )
         assert not check or done.returncode == 0, f"{verb}: {done}"
         return done
@@ -85,8 +94,12 @@ class Service:
     def popen(self, *verb: str) -> "subprocess.Popen[str]":
         """Call run.sh without waiting for it."""
         return subprocess.Popen(
-            [*self.shell, "run.sh", *verb], cwd=self.root, env=self.env, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [*self.shell, "run.sh", *verb],
+            cwd=self.root,
+            env=self.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
 
     def remove(self) -> None:
@@ -113,15 +126,19 @@ class Service:
     def add_route(self, name: str, body: str) -> None:
         """Add a route of this name whose method has this body, written on one line."""
         self.edit(
-            "server.py", "    def respond(",
+            "server.py",
+            "    def respond(",
             f'    @expose("/{name}", methods=["GET", "POST"])\n'
             f"    def {name}(self, request: Request) -> Response:\n        {body}\n\n"
             "    def respond(",
         )
 
     def request(
-        self, path: str = "/test", body: str | bytes | None = '{"order_id":1}',
-        method: str = "POST", **headers: str,
+        self,
+        path: str = "/test",
+        body: str | bytes | None = '{"order_id":1}',
+        method: str = "POST",
+        **headers: str,
     ) -> tuple[int, dict[str, Any], http.client.HTTPMessage]:
         """Send a request over a connection of its own; return status, envelope and headers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -146,7 +163,9 @@ class Service:
 
     def log(self, name: str = "service") -> str:
         """Return what a log has so far."""
-        return "".join(path.read_text() for path in sorted((self.folder / "logs").glob(f"{name}-*")))
+        return "".join(
+            path.read_text() for path in sorted((self.folder / "logs").glob(f"{name}-*"))
+        )
 
 
 class Load:
@@ -186,5 +205,6 @@ class Load:
             except Exception as error:
                 self.failures.append(repr(error))
                 connection.close()
+            time.sleep(0.05)
             self.longest = max(self.longest, time.perf_counter() - started)
         connection.close()

@@ -144,8 +144,13 @@ def test_http_refusals_are_envelopes(
 @pytest.mark.parametrize("path", ["/test", "*"])
 def test_options_tells_the_methods(path: str) -> None:
     environ = {
-        "REQUEST_METHOD": "OPTIONS", "PATH_INFO": path, "SERVER_NAME": "s", "SERVER_PORT": "80",
-        "HTTP_HOST": "s", "wsgi.url_scheme": "http", "wsgi.input": None,
+        "REQUEST_METHOD": "OPTIONS",
+        "PATH_INFO": path,
+        "SERVER_NAME": "s",
+        "SERVER_PORT": "80",
+        "HTTP_HOST": "s",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": None,
     }
     seen: list[Any] = []
     body = b"".join(g_app(environ, lambda status, headers: seen.extend([status, dict(headers)])))

@@ -1,6 +1,5 @@
 """`expose` and `timer`."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,11 +10,10 @@ from decorator import expose, timer
 
 
 @pytest.fixture(autouse=True)
-def empty_map(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def empty_map(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the service's own routes out of these tests, and these out of the service's."""
     monkeypatch.setattr(decorator, "url_map", Map())
     monkeypatch.setattr(decorator, "places", {})
-    return None
 
 
 def test_expose_returns_the_method_untouched() -> None:
@@ -85,7 +83,7 @@ def test_timer_logs_a_call_that_returns_and_one_that_raises(
 
     caplog.set_level("DEBUG")
     assert halve(4) == 2
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         halve(3)
     assert [record.module for record in caplog.records] == ["test_decorator"] * 2
     assert all("halve took" in record.getMessage() for record in caplog.records)

@@ -44,7 +44,8 @@ def test_imports_go_one_way(path: Path) -> None:
 def test_app_patches_before_it_imports_anything_else() -> None:
     body = ast.parse((ROOT / "app.py").read_text()).body
     assert [ast.unparse(node) for node in body[1:3]] == [
-        "from gevent import monkey", "monkey.patch_all()",
+        "from gevent import monkey",
+        "monkey.patch_all()",
     ]
 
 

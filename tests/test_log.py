@@ -17,7 +17,8 @@ from utils.context import request_uuid
 from utils.log import DailyFileHandler, JSONFormatter, LineFormatter
 
 LINE = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d{4} (DEBUG|INFO|WARNING|ERROR) \d+ \S+ [\w<>]+:\d+ .*"
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d{4} "
+    r"(DEBUG|INFO|WARNING|ERROR) \d+ \S+ [\w<>]+:\d+ .*"
 )
 
 

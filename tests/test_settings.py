@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pytest
 from msgspec import Meta, Struct
@@ -23,8 +23,11 @@ class Example(Struct, frozen=True, kw_only=True):
 
 def config(service: Service, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "conf", *arguments], cwd=service.root, text=True,
-        capture_output=True, env={**env},
+        [sys.executable, "-m", "conf", *arguments],
+        cwd=service.root,
+        text=True,
+        capture_output=True,
+        env={**env},
     )
 
 
@@ -95,7 +98,8 @@ def test_config_prints_every_setting_with_value_source_and_meaning(service: Serv
 
 def test_config_masks_secrets(service: Service) -> None:
     service.edit(
-        "conf/settings.py", "    log_keep_days:",
+        "conf/settings.py",
+        "    log_keep_days:",
         '    password: Annotated[Secret, Meta(description="a secret")] = Secret("")\n'
         "    log_keep_days:",
     )
@@ -117,5 +121,3 @@ def test_wrong_settings_stop_config_and_start_with_the_same_message(service: Ser
 
 def test_one_setting_can_be_asked_for_while_others_are_wrong(service: Service) -> None:
     assert config(service, "RUN_DIR", "WORKERS", SERVER_PORT="x").stdout == "run\n2\n"
-
-

@@ -51,7 +51,7 @@ def parse(api: type[A], fields: Fields, values: Mapping[str, Any]) -> A:
 
 def echo(api: type[Api], fields: Fields, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return those echoed fields of a refused request that can be read."""
-    readable = {}
+    readable: dict[str, Any] = {}
     try:
         sent = {**as_mapping(fields), **values} if api.echoed else {}
     except (*UNREADABLE, TypeError):

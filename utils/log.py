@@ -81,9 +81,7 @@ class DailyFileHandler(logging.Handler):
     nobody has to rename a file under the others: rotation is opening the next name.
     """
 
-    def __init__(
-        self, folder: Path, name: str, keep_days: int, period: str = "%Y-%m-%d"
-    ) -> None:
+    def __init__(self, folder: Path, name: str, keep_days: int, period: str = "%Y-%m-%d") -> None:
         super().__init__()
         self.folder, self.name, self.keep_days, self.period = folder, name, keep_days, period
         self.second = self.file = -1
@@ -95,7 +93,7 @@ class DailyFileHandler(logging.Handler):
             line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
             self.open(int(record.created))
             os.write(self.file, line)
-        except Exception:  # noqa: BLE001
+        except Exception:
             self.handleError(record)
 
     def open(self, second: int) -> None:

@@ -1,10 +1,17 @@
 """The worker process: gunicorn's, with HTTP's own refusals as envelopes too."""
 
+import os
 import socket
+import time
+from enum import IntEnum
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import gevent
+from gevent.event import Event
+from gevent.pool import Pool
+from gevent.server import StreamServer
 from gunicorn.http.errors import (
     ConfigurationProblem,
     ExpectationFailed,
@@ -37,8 +44,61 @@ OWN_FAULTS = (InvalidResponseHeader, InvalidResponseHeaderName)
 LINGER = 2.0
 
 
+class Stage(IntEnum):
+    """How far a worker is; the size of its heartbeat file tells the master."""
+
+    BOOTING = 0
+    SERVING = 1
+    RETIRED = 2
+
+
 class Worker(GeventWorker):  # type: ignore[misc]
-    """gunicorn's gevent worker, fair between its connections, and answering in envelopes."""
+    """gunicorn's gevent worker: prompt, fair between connections, answering in envelopes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.stopping = Event()
+
+    @property
+    def stage(self) -> Stage:
+        """How far the worker is, as the master and the worker itself see it."""
+        return Stage(os.fstat(self.tmp.fileno()).st_size)
+
+    @stage.setter
+    def stage(self, stage: Stage) -> None:
+        os.ftruncate(self.tmp.fileno(), stage)
+
+    def run(self) -> None:
+        """Serve until a signal says stop, then let the requests in flight finish."""
+        # A connection may be accepted just before its listener is closed, and gunicorn asks the
+        # listener for its address first: a duplicate stays open.
+        servers = [
+            StreamServer(
+                sock, partial(self.handle, sock.dup()), spawn=Pool(self.cfg.worker_connections)
+            )
+            for sock in self.sockets
+        ]
+        for server in servers:
+            server.max_accept = 1  # leave the rest of the backlog to the other workers
+            server.start()
+        self.stage = Stage.SERVING
+        while self.alive:
+            self.notify()
+            self.stopping.wait(1)
+        for server in servers:
+            server.close()
+        self.stage = Stage.RETIRED
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        while any(len(server.pool) for server in servers) and time.monotonic() < deadline:
+            self.notify()
+            gevent.sleep(0.05)
+        for server in servers:
+            server.stop(timeout=1)
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Take TERM at once; gunicorn's own loop looks up once a second."""
+        super().handle_exit(sig, frame)
+        self.stopping.set()
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Answer one request; let the other connections have their turn after it."""
