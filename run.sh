@@ -98,14 +98,14 @@ running() {
     is_master "$pid"
 }
 
-# Repeat a command ten times a second until it succeeds; fail after that many seconds.
+# Repeat a command until it succeeds; fail after that many seconds.
 await() {
-    tries=$(($1 * 10))
+    tries=$(($1 * 20))
     shift
     until "$@"; do
         [ "$tries" -gt 0 ] || return 1
         tries=$((tries - 1))
-        sleep 0.1
+        sleep 0.05
     done
 }
 
@@ -173,10 +173,11 @@ restart() {
 }
 
 reload() {
-    prepare requirements.txt
+    find_python
     locate
     lock "$RUN_DIR/lock"
     running || die "pyserver is not running"
+    installed requirements.txt || die "requirements.txt has changed: new packages take a restart"
     read_state
     rm -f "$RUN_DIR/refused"
     kill -HUP "$pid"

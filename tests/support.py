@@ -112,6 +112,13 @@ class Service:
         """The master's pid."""
         return int((self.folder / "run/pid").read_text())
 
+    def running_pid(self) -> int | None:
+        """The master's pid once it serves."""
+        try:
+            return self.pid if (self.folder / "run/state").exists() else None
+        except OSError:
+            return None
+
     def workers(self) -> list[int]:
         """Return the pids of the workers that serve."""
         return [int(pid) for pid in (self.folder / "run/state").read_text().split()[3:]]
