@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 import msgspec
 
@@ -13,7 +14,7 @@ def show() -> None:
     """Print each setting's name, value (secrets masked), source and meaning."""
     load(Settings, os.environ, DOTENV)
     rows = [find(Settings, f.name, os.environ, DOTENV) for f in msgspec.structs.fields(Settings)]
-    cells = [(row.name, repr(row.value).strip("'"), row.source, row.meaning) for row in rows]
+    cells = [(row.name, shown(row.value), row.source, row.meaning) for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(3)]
     for row in cells:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)))
@@ -22,7 +23,12 @@ def show() -> None:
 def show_some(names: list[str]) -> None:
     """Print the values of these settings, a line each; faults of others do not matter."""
     for name in names:
-        print(find(Settings, name.lower(), os.environ, DOTENV).value)
+        print(shown(find(Settings, name.lower(), os.environ, DOTENV).value))
+
+
+def shown(value: Any) -> str:
+    """Return a setting's value as text, a secret masked."""
+    return value if type(value) is str else repr(value)
 
 
 try:

@@ -1,5 +1,6 @@
 """Reading a class of settings from the environment, an .env file and secrets' files."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -83,8 +84,11 @@ def convert(name: str, text: str, hint: Any) -> Any:
     if kind is Secret:
         return Secret(text)
     try:
-        return msgspec.convert(text, hint, strict=False)
-    except msgspec.ValidationError:
+        value = msgspec.convert(text, hint, strict=False)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError  # msgspec's ValidationError is one too
+        return value
+    except ValueError:
         raise SettingsError(f"{name}={text!r}: expected {expected(kind, meta)}") from None
 
 
@@ -97,4 +101,6 @@ def expected(kind: Any, meta: msgspec.Meta) -> str:
         words += f" of {meta.min_length} or more characters"
     if meta.le is not None:
         return f"{words} from {meta.ge} to {meta.le}"
+    if meta.gt is not None:
+        return f"{words} above {meta.gt}"
     return words if meta.ge is None else f"{words} from {meta.ge} up"

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from dotenv import dotenv_values
 from msgspec import Meta, Struct
 
-from conf.environ import SettingsError, load
+from conf.environ import Secret, SettingsError, load
 
 ROOT = Path(__file__).parent.parent
 # Kept apart from os.environ, so that a reload sees what was changed or taken out.
@@ -39,6 +39,53 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_body_bytes: Annotated[int, Meta(ge=1, description="largest request body, in bytes")] = (
         1 << 20
     )
+    request_timeout: Annotated[
+        float, Meta(gt=0, description="seconds a request may take as a whole")
+    ] = 10.0
+
+    mysql_host: Annotated[str, Meta(description="MySQL's host; without one it is not used")] = ""
+    mysql_port: Annotated[int, Meta(ge=1, le=65535, description="MySQL's port")] = 3306
+    mysql_user: Annotated[str, Meta(description="MySQL's user")] = "pyserver"
+    mysql_password: Annotated[Secret, Meta(description="MySQL's password")] = Secret("")
+    mysql_database: Annotated[str, Meta(description="MySQL's database")] = "pyserver"
+    mysql_tls: Annotated[
+        Literal["off", "on", "verify"],
+        Meta(description="encrypt to MySQL; verify checks its certificate too"),
+    ] = "off"
+    mysql_tls_ca: Annotated[
+        str, Meta(description="file of the authority that signed MySQL's certificate")
+    ] = ""
+    mysql_pool_size: Annotated[
+        int, Meta(ge=1, description="connections to MySQL of a worker, at most")
+    ] = 10
+    mysql_pool_timeout: Annotated[
+        float, Meta(gt=0, description="seconds a request waits for one of them")
+    ] = 2.0
+    mysql_connect_timeout: Annotated[
+        float, Meta(gt=0, description="seconds to connect to MySQL and log in")
+    ] = 2.0
+    mysql_read_timeout: Annotated[
+        float, Meta(gt=0, description="seconds MySQL may take for a statement")
+    ] = 5.0
+    mysql_write_timeout: Annotated[
+        float, Meta(gt=0, description="seconds MySQL may take to read a statement")
+    ] = 5.0
+    mysql_slow_ms: Annotated[
+        float, Meta(ge=0, description="milliseconds from which a statement is logged as slow")
+    ] = 500.0
+    log_sql_values: Annotated[bool, Meta(description="log the values of statements too")] = False
+
+    redis_host: Annotated[str, Meta(description="Redis's host; without one it is not used")] = ""
+    redis_port: Annotated[int, Meta(ge=1, le=65535, description="Redis's port")] = 6379
+    redis_password: Annotated[Secret, Meta(description="Redis's password")] = Secret("")
+    redis_db: Annotated[int, Meta(ge=0, description="Redis's database number")] = 0
+    redis_pool_size: Annotated[
+        int, Meta(ge=1, description="connections to Redis of a worker, at most")
+    ] = 50
+    redis_timeout: Annotated[
+        float, Meta(gt=0, description="seconds Redis may take for a command")
+    ] = 0.2
+
     run_dir: Annotated[str, Meta(min_length=1, description="folder of the pid file")] = "run"
     log_dir: Annotated[str, Meta(min_length=1, description="folder of the log files")] = "logs"
     log_level: Annotated[
