@@ -14,7 +14,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from decorator import url_map
 from server import g_server
-from utils.context import request_uuid
+from utils.context import limited, request_uuid, trace
 from utils.envelope import Envelope
 from utils.log import logger
 from utils.request import Request
@@ -25,6 +25,7 @@ def g_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     started = time.perf_counter()
     request = Request(environ)
     request_uuid.set(request.uuid)
+    trace.set(environ.get("HTTP_TRACEPARENT", ""))
     response = answer(request)
     response.headers["X-Request-ID"] = request.uuid
     log_request(request, response, (time.perf_counter() - started) * 1000)
@@ -39,7 +40,8 @@ def answer(request: Request) -> Response:
             raise MethodNotAllowed({m for rule in url_map.iter_rules() for m in rule.methods or ()})
         rule, values = url_map.bind_to_environ(request.environ).match(return_rule=True)
         request.route = rule.rule
-        response: Response = getattr(g_server, rule.endpoint)(request, **values)
+        with limited(request.seconds(rule.timeout)):  # type: ignore[attr-defined]
+            response: Response = getattr(g_server, rule.endpoint)(request, **values)
         return response
     except MethodNotAllowed as error:
         return allow(request, error)

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from werkzeug.routing import Map, Rule
 
+from conf.settings import settings
 from utils.log import logger
 
 P = ParamSpec("P")
@@ -18,15 +19,24 @@ url_map = Map(strict_slashes=False, merge_slashes=False)
 places: dict[str, str] = {}
 
 
+class Route(Rule):
+    """A URL rule whose requests may have a time limit of their own, in seconds."""
+
+    def __init__(self, string: str, timeout: float | None = None, **options: Any) -> None:
+        super().__init__(string, **options)
+        self.timeout = settings.request_timeout if timeout is None else timeout
+
+
 def expose(rule: str, **options: Any) -> Callable[[F], F]:
     """Register a method of `Server` for a URL rule, and return it untouched.
 
-    `options` are those of werkzeug.routing.Rule, `methods` above all. A rule or an endpoint
-    that is taken already raises ValueError with both places.
+    `options` are those of werkzeug.routing.Rule, `methods` above all, and `timeout`, the
+    seconds that a request may take instead of REQUEST_TIMEOUT. A rule or an endpoint that is
+    taken already raises ValueError with both places.
     """
 
     def register(method: F) -> F:
-        added = Rule(rule, endpoint=method.__name__, **options)
+        added = Route(rule, endpoint=method.__name__, **options)
         place = f"{method.__code__.co_filename}:{method.__code__.co_firstlineno}"
         for taken in url_map.iter_rules():
             if taken.endpoint == added.endpoint or overlap(taken, added):

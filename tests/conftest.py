@@ -5,6 +5,7 @@ from gevent import monkey
 monkey.patch_all()
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,6 +18,23 @@ os.environ["ENV_FILE"] = os.devnull
 os.environ["LOG_DIR"] = tempfile.mkdtemp(prefix="pyserver-logs-")
 for name in ("PYTHON", "GUNICORN_CMD_ARGS"):
     os.environ.pop(name, None)
+
+from tests.proxy import Proxy
+from utils.servers import MariaDB, Redis, free_port
+
+mysql_port, redis_port = free_port(), free_port()
+os.environ.update(
+    MYSQL_HOST="127.0.0.1",
+    MYSQL_PORT=str(mysql_port),
+    MYSQL_PASSWORD="pyserver",
+    MYSQL_POOL_SIZE="4",
+    MYSQL_POOL_TIMEOUT="0.5",
+    MYSQL_CONNECT_TIMEOUT="0.5",
+    MYSQL_READ_TIMEOUT="1",
+    MYSQL_WRITE_TIMEOUT="1",
+    REDIS_HOST="127.0.0.1",
+    REDIS_PORT=str(redis_port),
+)
 
 from werkzeug.test import Client
 
@@ -67,3 +85,39 @@ def running() -> Iterator[Service]:
     service.sh("start", check=True)
     yield service
     service.remove()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A MariaDB that runs for all tests."""
+    server = MariaDB(Path(tempfile.mkdtemp(prefix="pyserver-mariadb-")))
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(server.folder)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    """A Redis that runs for all tests."""
+    server = Redis(Path(tempfile.mkdtemp(prefix="pyserver-redis-")))
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(server.folder)
+
+
+@pytest.fixture
+def mysql_proxy(mariadb: MariaDB) -> Iterator[Proxy]:
+    """What stands between this process's own pool and MariaDB."""
+    proxy = Proxy(mysql_port, mariadb.port)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def redis_proxy(redis_server: Redis) -> Iterator[Proxy]:
+    """What stands between this process's own cache and Redis."""
+    proxy = Proxy(redis_port, redis_server.port)
+    yield proxy
+    proxy.close()

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -15,20 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from utils.servers import free_port
+
 ROOT = Path(__file__).parent.parent
+OWN = ("ENV_FILE", "MYSQL_", "REDIS_")  # settings of the tests' own process
 LEFT_OUT = (".*", "__pycache__", "logs", "run", "tests")
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on, below those that the kernel gives to clients."""
-    while True:
-        port = random.randrange(12_000, 32_000)
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def install_shells() -> None:
@@ -70,7 +60,7 @@ class Service:
         self.port = free_port()
         self.shell = ["sh"]
         self.env = {
-            **{name: value for name, value in os.environ.items() if name not in ("ENV_FILE",)},
+            **{name: os.environ[name] for name in os.environ if not name.startswith(OWN)},
             "VENV": sys.prefix,
             "SERVER_PORT": str(self.port),
             "LOG_DIR": str(self.folder / "logs"),

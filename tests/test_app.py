@@ -1,14 +1,17 @@
 """The application, called without a server: the contract of requests and answers."""
 
 import json
+import time
 import uuid
 from typing import Any
 
+import gevent
 import pytest
 from gevent import Timeout
 from werkzeug.test import Client, TestResponse
 
 from app import g_app
+from decorator import url_map
 from server import Server
 from utils.errors import OverloadError, ProcessError, ServiceError, UnavailableError
 
@@ -242,3 +245,35 @@ def test_each_request_is_one_line_in_the_log(
         ["GET", "/nowhere", "404", "404"],
     ]
     assert all(0 <= float(line[4].split()[0]) < 1000 for line in lines)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the method of /test wait for ever."""
+    monkeypatch.setattr(Server, "api_test", lambda self, request: gevent.sleep(60))
+
+
+@pytest.mark.parametrize(("sent", "seconds"), [("200", 0.2), ("50", 0.05), ("0", 0)])
+def test_a_caller_may_want_a_smaller_deadline(
+    client: Client, slow: None, sent: str, seconds: float
+) -> None:
+    started = time.monotonic()
+    response = post(client, headers={"X-Request-Timeout-Ms": sent})
+    assert seconds <= time.monotonic() - started < seconds + 0.05
+    assert response.status_code == 504
+    assert envelope(response)["err_code"] == -6
+
+
+def test_a_route_may_have_a_deadline_of_its_own(
+    client: Client, slow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (rule,) = [rule for rule in url_map.iter_rules() if rule.endpoint == "api_test"]
+    monkeypatch.setattr(rule, "timeout", 0.1)
+    for sent in ("60000", "-1", "soon", "1e1", ""):
+        response = post(client, headers={"X-Request-Timeout-Ms": sent})
+        assert envelope(response)["err_code"] == -6
+
+
+def test_a_timeout_that_is_not_the_deadline_is_unforeseen(client: Client, raising: Any) -> None:
+    raising(Timeout(5))
+    assert envelope(post(client))["err_code"] == -1

@@ -4,8 +4,12 @@ import contextvars
 import re
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import gevent
+
+from utils.errors import DeadlineError
 
 request_uuid: contextvars.ContextVar[str] = contextvars.ContextVar("request_uuid", default="-")
 deadline: contextvars.ContextVar[float] = contextvars.ContextVar("deadline")
@@ -19,6 +23,22 @@ TRACEPARENT = re.compile(
 def remaining(limit: float) -> float:
     """Return the seconds that are left of the request, at most `limit`; none may be left."""
     return min(limit, deadline.get(time.monotonic() + limit) - time.monotonic())
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Bound what runs inside, wherever it waits; raise DeadlineError when the time is up."""
+    if seconds <= 0:
+        raise DeadlineError
+    deadline.set(time.monotonic() + seconds)
+    timeout = gevent.Timeout(seconds)
+    try:
+        with timeout:
+            yield
+    except gevent.Timeout as passed:
+        if passed is not timeout:
+            raise
+        raise DeadlineError from None
 
 
 def next_traceparent() -> str:

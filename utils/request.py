@@ -11,6 +11,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from conf.settings import settings
 from utils.errors import MalformedError
 
+MILLISECONDS = re.compile(r"[0-9]{1,12}")
 WELL_FORMED = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 
 
@@ -33,6 +34,14 @@ class Request(WerkzeugRequest):
         sent = "HTTP_HOST" in self.environ
         if not (self.host if sent else self.environ.get("SERVER_PROTOCOL") == "HTTP/1.0"):
             raise BadRequest
+
+    def seconds(self, limit: float) -> float:
+        """Return the seconds that the request may take: the caller may want fewer of them.
+
+        It says so in X-Request-Timeout-Ms, in milliseconds; what is no number is ignored.
+        """
+        sent = self.environ.get("HTTP_X_REQUEST_TIMEOUT_MS", "")
+        return min(limit, int(sent) / 1000) if MILLISECONDS.fullmatch(sent) else limit
 
     def fields(self) -> bytes | dict[str, str]:
         """Return what the caller sent: the query, or the body where the method has one."""

@@ -1,0 +1,268 @@
+"""MySQL: the verbs, the pool's bounds, and what becomes of a connection when things go wrong."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+import gevent
+import pymysql
+import pytest
+from msgspec import Struct
+
+from conf.settings import settings
+from tests.proxy import Proxy
+from tests.support import wait_until
+from utils import mysql_pool
+from utils.errors import UnavailableError
+from utils.mysql import Done, mysql
+from utils.servers import MariaDB
+
+
+class Account(Struct):
+    """A row of the table that the tests use."""
+
+    id: int
+    cents: int
+    open: bool
+
+
+@pytest.fixture
+def accounts(mariadb: MariaDB, mysql_proxy: Proxy) -> Iterator[MariaDB]:
+    """A table with two accounts, and a pool of its own for each test."""
+    mariadb.run(
+        "CREATE OR REPLACE TABLE pyserver.accounts"
+        " (id INT PRIMARY KEY AUTO_INCREMENT, cents INT NOT NULL, open BOOL DEFAULT 1)",
+        "INSERT INTO pyserver.accounts (id, cents) VALUES (1, 100), (2, 100)",
+    )
+    mysql_pool.pools.clear()
+    yield mariadb
+    mysql_proxy.go_on()
+    wait_until(lambda: in_use() == 0)
+
+
+def in_use() -> int:
+    """Return how many connections of the pool are lent."""
+    return settings.mysql_pool_size - int(mysql_pool.pool().slots.counter)
+
+
+def connections(server: MariaDB, what: str = "1") -> list[dict[str, Any]]:
+    """Return the service's connections that the server has, or those of them that are so."""
+    return server.run(
+        f"SELECT * FROM information_schema.processlist WHERE user = 'pyserver' AND {what}"
+    )
+
+
+def cents(server: MariaDB) -> list[int]:
+    return [row["cents"] for row in server.run("SELECT cents FROM pyserver.accounts ORDER BY id")]
+
+
+def kill_all(server: MariaDB) -> None:
+    for connection in connections(server):
+        server.run(f"KILL {connection['ID']}")
+
+
+def round_trips(server: MariaDB, work: Callable[[], Any]) -> int:
+    """Return how many round trips a piece of work takes, as the server counts them."""
+
+    def questions() -> int:
+        (row,) = server.run("SHOW GLOBAL STATUS LIKE 'Questions'")
+        return int(row["Value"])
+
+    counts = [questions(), questions()]
+    work()
+    return questions() - counts[1] - (counts[1] - counts[0])
+
+
+def test_the_verbs(accounts: MariaDB) -> None:
+    assert mysql.row("SELECT * FROM accounts WHERE id = %s", 1) == {
+        "id": 1,
+        "cents": 100,
+        "open": 1,
+    }
+    assert mysql.row("SELECT * FROM accounts WHERE id = %s", 9) is None
+    assert mysql.row("SELECT * FROM accounts WHERE id = %s", 1, into=Account) == Account(
+        1, 100, True
+    )
+    assert mysql.rows("SELECT id FROM accounts ORDER BY id") == [{"id": 1}, {"id": 2}]
+    assert [a.id for a in mysql.rows("SELECT * FROM accounts", into=Account)] == [1, 2]
+    assert mysql.value("SELECT SUM(cents) FROM accounts") == Decimal(200)
+    assert mysql.value("SELECT cents FROM accounts WHERE id = %s", 9) is None
+    assert mysql.execute("INSERT INTO accounts (cents) VALUES (%s)", 5) == Done(1, 3)
+    assert mysql.execute("UPDATE accounts SET cents = 7") == Done(3, 0)
+    assert mysql.execute_many("INSERT INTO accounts (cents) VALUES (%s)", [(1,), (2,)]) == 2
+    assert mysql.execute_many("INSERT INTO accounts (cents) VALUES (%s)", []) == 0
+    assert mysql.value("SELECT '100%%' = %s", "100%") == 1
+    assert (
+        mysql.value("SELECT %s", "'; DROP TABLE accounts; -- 😀") == "'; DROP TABLE accounts; -- 😀"
+    )
+
+
+def test_a_statement_is_one_round_trip(accounts: MariaDB) -> None:
+    def read() -> None:
+        mysql.row("SELECT * FROM accounts WHERE id = %s", 1)
+
+    def transfer() -> None:
+        with mysql.transaction() as tx:
+            tx.execute("UPDATE accounts SET cents = 0 WHERE id = 1")
+
+    read()
+    assert round_trips(accounts, read) == 1
+    assert round_trips(accounts, transfer) == 3
+
+
+def test_a_transaction_is_whole_or_nothing(accounts: MariaDB) -> None:
+    with mysql.transaction() as tx:
+        tx.execute("UPDATE accounts SET cents = cents - 30 WHERE id = %s", 1)
+        tx.execute("UPDATE accounts SET cents = cents + 30 WHERE id = %s", 2)
+    assert cents(accounts) == [70, 130]
+    for fault in (ValueError, gevent.Timeout, gevent.GreenletExit):
+        with pytest.raises(fault), mysql.transaction() as tx:
+            tx.execute("UPDATE accounts SET cents = 0")
+            raise fault
+    with pytest.raises(pymysql.err.IntegrityError), mysql.transaction() as tx:
+        tx.execute("UPDATE accounts SET cents = 0")
+        tx.execute("INSERT INTO accounts (id, cents) VALUES (1, 1)")
+    assert cents(accounts) == [70, 130]
+    with pytest.raises(RuntimeError):
+        tx.execute("UPDATE accounts SET cents = 0")
+
+
+def test_a_transaction_whose_connection_dies_between_its_statements_does_nothing(
+    accounts: MariaDB,
+) -> None:
+    with pytest.raises(UnavailableError), mysql.transaction() as tx:
+        tx.execute("UPDATE accounts SET cents = cents - 30 WHERE id = 1")
+        kill_all(accounts)
+        tx.execute("UPDATE accounts SET cents = cents + 30 WHERE id = 2")
+    assert cents(accounts) == [100, 100]
+
+
+def test_many_rows_are_written_whole_or_not_at_all(accounts: MariaDB) -> None:
+    rows = [(i, "x" * 1000) for i in range(3, 3000)]
+    mysql.execute("ALTER TABLE accounts ADD text TEXT")
+    with pytest.raises(pymysql.err.IntegrityError):
+        mysql.execute_many(
+            "INSERT INTO accounts (id, cents, text) VALUES (%s, 0, %s)", [*rows, (1, "")]
+        )
+    assert mysql.value("SELECT COUNT(*) FROM accounts") == 2
+    assert mysql.execute_many("INSERT INTO accounts (id, cents, text) VALUES (%s, 0, %s)", rows)
+    assert mysql.value("SELECT COUNT(*) FROM accounts") == 2 + len(rows)
+
+
+def test_a_transaction_left_open_never_reaches_the_next_request(accounts: MariaDB) -> None:
+    mysql.execute("START TRANSACTION")
+    wait_until(lambda: in_use() == 0)
+    mysql.execute("UPDATE accounts SET cents = 1")
+    assert cents(accounts) == [1, 1]
+
+
+def test_killed_connections_are_replaced_before_anyone_notices(
+    accounts: MariaDB, mysql_proxy: Proxy
+) -> None:
+    gevent.joinall([gevent.spawn(mysql.value, "SELECT SLEEP(0.05)") for _ in range(4)])
+    assert len(connections(accounts)) == 4
+    kill_all(accounts)
+    wait_until(lambda: not mysql_proxy.connections)
+    for number in range(50):
+        assert mysql.value("SELECT %s", number) == number
+
+
+def test_a_write_that_times_out_is_not_sent_again(accounts: MariaDB) -> None:
+    with pytest.raises(UnavailableError):
+        mysql.execute("INSERT INTO accounts (cents) SELECT SLEEP(%s)", 1.5)
+    wait_until(lambda: not connections(accounts, "info LIKE '%SLEEP%'"))
+    assert len(cents(accounts)) == 2
+
+
+@pytest.mark.parametrize("cut", [gevent.Timeout(0.1), gevent.GreenletExit()])
+def test_a_statement_that_is_cut_is_ended_at_the_server_too(
+    accounts: MariaDB, cut: BaseException
+) -> None:
+    greenlet = gevent.spawn(mysql.value, "SELECT SLEEP(%s)", 50)
+    wait_until(lambda: connections(accounts, "info LIKE 'SELECT SLEEP%'"))
+    greenlet.kill(cut)
+    wait_until(lambda: not connections(accounts, "info LIKE 'SELECT SLEEP%'"), seconds=0.5)
+    wait_until(lambda: in_use() == 0)
+    assert mysql.value("SELECT 1") == 1
+
+
+def test_a_half_sent_statement_never_goes_back_to_the_pool(
+    accounts: MariaDB, mysql_proxy: Proxy
+) -> None:
+    mysql.value("SELECT 1")
+    mysql_proxy.hang()
+    with gevent.Timeout(0.2, False):
+        mysql.value("SELECT LENGTH(%s)", "x" * 10_000_000)
+    mysql_proxy.go_on()
+    wait_until(lambda: in_use() == 0)
+    assert mysql.value("SELECT 2") == 2
+
+
+def test_who_finds_no_free_connection_is_refused_in_time(accounts: MariaDB) -> None:
+    busy = [gevent.spawn(mysql.value, "SELECT SLEEP(0.9)") for _ in range(4)]
+    wait_until(lambda: in_use() == 4)
+    started = time.monotonic()
+    waiters = [gevent.spawn(refused, mysql.value, "SELECT 1") for _ in range(12)]
+    gevent.joinall([*busy, *waiters])
+    assert [waiter.value for waiter in waiters] == ["MySQL is busy"] * 12
+    assert all(waiter.value for waiter in waiters)
+    assert time.monotonic() - started < 2
+    assert len(connections(accounts)) == 4
+
+
+def refused(call: Callable[..., Any], *arguments: Any) -> str:
+    """Call, and return what it refuses with."""
+    with pytest.raises(UnavailableError) as caught:
+        call(*arguments)
+    return str(caught.value)
+
+
+def test_a_hung_server_is_waited_for_in_parallel(accounts: MariaDB, mysql_proxy: Proxy) -> None:
+    mysql_proxy.hang()
+    started = time.monotonic()
+    calls = [gevent.spawn(refused, mysql.value, "SELECT 1") for _ in range(4)]
+    gevent.joinall(calls)
+    assert [call.value for call in calls] == ["MySQL is not available"] * 4
+    assert time.monotonic() - started < settings.mysql_connect_timeout * 2
+
+
+def test_a_pool_belongs_to_its_process(accounts: MariaDB) -> None:
+    mysql.value("SELECT 1")
+    mine = mysql.value("SELECT CONNECTION_ID()")
+    reader, writer = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.write(writer, str(mysql.value("SELECT CONNECTION_ID()")).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert int(os.read(reader, 20)) != mine
+    assert mysql.value("SELECT CONNECTION_ID()") == mine
+
+
+def test_a_statement_is_logged_without_its_values(
+    accounts: MariaDB, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="pyserver")
+    mysql.row("SELECT * FROM accounts WHERE id = %s", 41)
+    with pytest.raises(pymysql.err.IntegrityError) as caught:
+        mysql.execute("INSERT INTO accounts (id, cents) VALUES (%s, 1)", 1)
+    with pytest.raises(pymysql.err.MySQLError) as other:
+        mysql.execute("UPDATE accounts SET cents = %s", "hunter2")
+    with suppress(pymysql.err.MySQLError):
+        mysql.value("SELECT hunter2 %s", "hunter2")
+    assert "mysql " in caplog.text
+    assert "SELECT * FROM accounts WHERE id = %s" in caplog.text
+    assert "41" not in caplog.text.replace("41.", "")
+    assert str(caught.value) == "(1062, \"Duplicate entry '...'\")"
+    assert "hunter2" not in str(other.value)
+
+
+def test_a_slow_statement_is_logged_as_a_warning(
+    accounts: MariaDB, caplog: pytest.LogCaptureFixture
+) -> None:
+    mysql.value("SELECT SLEEP(0.6)")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "SELECT SLEEP(0.6)" in caplog.text

@@ -1,0 +1,186 @@
+"""MySQL: statements, each in one round trip, and transactions.
+
+    order = mysql.row("SELECT * FROM orders WHERE order_id = %s", 7, into=Order)
+    with mysql.transaction() as tx:
+        tx.execute("UPDATE accounts SET cents = cents - %s WHERE id = %s", 100, 1)
+        tx.execute("UPDATE accounts SET cents = cents + %s WHERE id = %s", 100, 2)
+
+Values are always parameters: a `%s` in the statement for each, and `%%` for a percent sign.
+Nothing is ever sent twice. UnavailableError says that MySQL is away or full, and, after a write,
+that nobody knows whether it was done; what else MySQL refuses raises PyMySQL's own errors.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar, overload
+
+import msgspec
+from pymysql import MySQLError
+from pymysql.constants import ER
+from pymysql.cursors import DictCursor
+
+from conf.settings import settings
+from utils.log import logger
+from utils.mysql_pool import Connection, pool, unavailable
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+# The server's codes for: it is full, shuts down, refuses the login or has become read-only; a
+# statement was ended, waited too long for a lock or lost a deadlock; the connection was killed.
+AWAY = {
+    ER.CON_COUNT_ERROR,
+    ER.DBACCESS_DENIED_ERROR,
+    ER.ACCESS_DENIED_ERROR,
+    ER.SERVER_SHUTDOWN,
+    ER.TOO_MANY_USER_CONNECTIONS,
+    ER.LOCK_WAIT_TIMEOUT,
+    ER.LOCK_DEADLOCK,
+    ER.OPTION_PREVENTS_STATEMENT,
+    ER.QUERY_INTERRUPTED,
+    1927,  # MariaDB: connection was killed
+    1969,  # MariaDB: max_statement_time
+    3024,  # MySQL: max_execution_time
+    4031,  # MySQL: disconnected for inactivity
+}
+# In a message of MySQL's: the first quotation that is no name, and what follows it.
+VALUES = re.compile(r"(?<!column )(?<!key )(?<!table )'.*", re.DOTALL | re.IGNORECASE)
+
+
+class Done(NamedTuple):
+    """What a write did: rows touched, and the AUTO_INCREMENT value it made first."""
+
+    rows: int
+    last_id: int
+
+
+class Statements:
+    """The verbs."""
+
+    def run(self, sql: str, values: Sequence[Any], many: bool = False) -> DictCursor:
+        """Send one statement and return the cursor with its result."""
+        raise NotImplementedError
+
+    @overload
+    def rows(self, sql: str, *values: Any) -> list[Row]: ...
+    @overload
+    def rows(self, sql: str, *values: Any, into: type[T]) -> list[T]: ...
+    def rows(self, sql: str, *values: Any, into: Any = Row) -> list[Any]:
+        """Return all rows, as dicts or as instances of a type with fields like the columns."""
+        return [fill(into, row) for row in self.run(sql, values).fetchall()]
+
+    @overload
+    def row(self, sql: str, *values: Any) -> Row | None: ...
+    @overload
+    def row(self, sql: str, *values: Any, into: type[T]) -> T | None: ...
+    def row(self, sql: str, *values: Any, into: Any = Row) -> Any:
+        """Return the first row, or None."""
+        row = self.run(sql, values).fetchone()
+        return None if row is None else fill(into, row)
+
+    def value(self, sql: str, *values: Any) -> Any:
+        """Return the first column of the first row, or None."""
+        row = self.run(sql, values).fetchone()
+        return None if row is None else next(iter(row.values()))
+
+    def execute(self, sql: str, *values: Any) -> Done:
+        """Write, and return how many rows that touched and the id that it made."""
+        cursor = self.run(sql, values)
+        return Done(cursor.rowcount, cursor.lastrowid or 0)
+
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Write many rows, whole or not at all, and return how many; an INSERT goes in bulk."""
+        return self.run(sql, rows, many=True).rowcount if rows else 0
+
+
+def fill(into: Any, row: Row) -> Any:
+    """Return the row as an instance of the type."""
+    return row if into is Row else msgspec.convert(row, into, strict=False)
+
+
+class Transaction(Statements):
+    """The verbs on the one connection of a transaction, until that ends."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection: Connection | None = connection
+
+    def run(self, sql: str, values: Sequence[Any], many: bool = False) -> DictCursor:
+        """Send one statement of the transaction."""
+        if self.connection is None:
+            raise RuntimeError("the transaction is over")
+        return send(self.connection, sql, values, many)
+
+
+class MySQL(Statements):
+    """The verbs, each on a connection of the pool."""
+
+    def run(self, sql: str, values: Sequence[Any], many: bool = False) -> DictCursor:
+        """Send one statement; many rows may take several, so these go in a transaction."""
+        if many:
+            with self.transaction() as tx:
+                return tx.run(sql, values, many)
+        with pool().connection() as connection:
+            return send(connection, sql, values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Commit what runs inside as a whole, or nothing of it when anything is raised."""
+        with pool().connection() as connection:
+            send(connection, "BEGIN")
+            tx = Transaction(connection)
+            try:
+                yield tx
+                tx.connection = None
+                send(connection, "COMMIT")
+            except Exception:
+                tx.connection = None
+                if connection.open:
+                    send(connection, "ROLLBACK")
+                raise
+            except BaseException:  # the time is up: closing rolls back, and does not wait
+                tx.connection = None
+                connection.close()
+                raise
+
+
+def send(
+    connection: Connection, sql: str, values: Sequence[Any] = (), many: bool = False
+) -> DictCursor:
+    """Send a statement, wait for its answer, log it; whatever is unclear closes the connection."""
+    cursor, started = connection.cursor(), time.perf_counter()
+    try:
+        cursor.executemany(sql, values) if many else cursor.execute(sql, values or None)
+    except MySQLError as error:
+        code = error.args[0] if error.args else 0
+        if not settings.log_sql_values:
+            error.args = (code, *(VALUES.sub("'...'", str(text)) for text in error.args[1:]))
+        if not is_servers(code):
+            connection.close()
+        if code in AWAY or not is_servers(code):
+            raise unavailable(error) from error
+        raise
+    except BaseException:
+        connection.close()
+        raise
+    finally:
+        log(cursor, sql, values, (time.perf_counter() - started) * 1000)
+    return cursor
+
+
+def is_servers(code: Any) -> bool:
+    """Tell whether the server refused a statement, so that the connection is still in step."""
+    return isinstance(code, int) and (1000 <= code < 2000 or code >= 3000)
+
+
+def log(cursor: DictCursor, sql: str, values: Sequence[Any], milliseconds: float) -> None:
+    """Log a statement: at DEBUG, or at WARNING if it was slow."""
+    level = logging.WARNING if milliseconds > settings.mysql_slow_ms else logging.DEBUG
+    if logger.isEnabledFor(level):
+        shown = f" {values!r}" if settings.log_sql_values else ""
+        logger.log(level, "mysql %.3f ms, %d rows: %s%s", milliseconds, cursor.rowcount, sql, shown)
+
+
+mysql = MySQL()
