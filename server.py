@@ -8,7 +8,7 @@ from api import TestApi
 from decorator import expose
 from utils.api import Api, echo, parse
 from utils.envelope import Envelope
-from utils.errors import ServiceError, as_service_error
+from utils.errors import FOREIGN, ServiceError, as_service_error
 from utils.log import logger
 from utils.request import Request
 
@@ -38,6 +38,8 @@ class Server:
         refusal = as_service_error(error)
         if refusal.err_code == ServiceError.err_code:
             logger.error("unforeseen error", exc_info=error)
+        elif type(error) in FOREIGN:
+            logger.warning("%s: %s", type(error).__name__, error)
         return Envelope(request.uuid, request.echo, error=refusal)
 
 

@@ -84,7 +84,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 50
     redis_timeout: Annotated[
         float, Meta(gt=0, description="seconds Redis may take for a command")
-    ] = 0.2
+    ] = 0.5
 
     run_dir: Annotated[str, Meta(min_length=1, description="folder of the pid file")] = "run"
     log_dir: Annotated[str, Meta(min_length=1, description="folder of the log files")] = "logs"

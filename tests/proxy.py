@@ -21,7 +21,12 @@ class Proxy:
         self.flowing = Event()
         self.flowing.set()
         self.connections: set[socket.socket] = set()
-        self.server = StreamServer(("127.0.0.1", port), self.forward)
+        self.port = port
+        self.open()
+
+    def open(self) -> None:
+        """Accept connections."""
+        self.server = StreamServer(("127.0.0.1", self.port), self.forward)
         self.server.start()
 
     def forward(self, client: socket.socket, _: object) -> None:

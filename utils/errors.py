@@ -64,6 +64,10 @@ class HTTPError(ServiceError):
         self.headers = headers or {}  # type: ignore[misc]
 
 
+# Libraries' errors that are one of ours; the module that uses a library adds them.
+FOREIGN: dict[type[Exception], type[ServiceError]] = {}
+
+
 def as_service_error(error: BaseException) -> ServiceError:
     """Return the error as one that a caller may see."""
     if isinstance(error, HTTPException) and error.code is not None:
@@ -71,4 +75,4 @@ def as_service_error(error: BaseException) -> ServiceError:
         return HTTPError(error.code, error.name.lower(), headers)
     if isinstance(error, ServiceError) and error.err_code != ServiceError.err_code:
         return error
-    return ServiceError()
+    return next((FOREIGN[cls] for cls in type(error).__mro__ if cls in FOREIGN), ServiceError)()

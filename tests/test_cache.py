@@ -1,0 +1,258 @@
+"""The cache: one load for all, nothing older than a change, and a Redis that may be away."""
+
+import signal
+import time
+from collections.abc import Iterator
+
+import gevent
+import pytest
+import redis as redis_py
+from msgspec import Struct
+
+from conf.settings import settings
+from tests.proxy import Proxy
+from tests.support import wait_until
+from utils import cache, redis_pool
+from utils.cache import cached, client
+from utils.errors import UnavailableError, as_service_error
+from utils.redis_pool import PROBE_SECONDS, breaker
+from utils.servers import Redis
+
+
+class Thing(Struct):
+    """What the tests keep."""
+
+    name: str
+    size: int
+
+
+class Store:
+    """What a cache stands before: counts how often it is asked, and answers slowly."""
+
+    def __init__(self) -> None:
+        self.loads = 0
+        self.seconds = 0.0
+        self.things: dict[str, Thing] = {"a": Thing("a", 1)}
+        self.fault: Exception | None = None
+
+    def load(self, name: str) -> Thing | None:
+        self.loads += 1
+        found = self.things.get(name)
+        gevent.sleep(self.seconds)
+        if self.fault:
+            raise self.fault
+        return found
+
+
+@pytest.fixture
+def redis(redis_server: Redis, redis_proxy: Proxy) -> Iterator[Redis]:
+    """An empty Redis that this process has not spoken to yet."""
+    client().connection_pool.disconnect()
+    client().flushdb()
+    yield redis_server
+    redis_proxy.go_on()
+    wait_until(lambda: not breaker.open)
+
+
+@pytest.fixture
+def store(redis: Redis) -> Store:
+    return Store()
+
+
+def keep(store: Store, ttl: float = 60) -> cache.Cached[[str], Thing | None]:
+    """Put a cache before the store, as each worker has one."""
+    return cached("thing:{name}", ttl)(store.load)
+
+
+def test_a_result_is_loaded_once_and_then_kept(store: Store) -> None:
+    load = keep(store)
+    assert [load("a"), load("a"), load("a")] == [Thing("a", 1)] * 3
+    assert store.loads == 1
+
+
+def test_no_two_calls_share_a_key(redis: Redis) -> None:
+    @cached("pair:{one}:{other}", 60)
+    def load(one: str, other: str = "x") -> list[str]:
+        return [one, other]
+
+    for pair in (["1:2", "3"], ["1", "2:3"], ["1", "2%3A3"], ["", ""]):
+        assert load(*pair) == pair
+    assert load("1") == ["1", "x"]
+
+
+def test_nobody_can_change_what_others_get(store: Store) -> None:
+    load = keep(store)
+    store.seconds = 0.1
+    calls = [gevent.spawn(load, "a") for _ in range(3)]
+    gevent.joinall(calls)
+    assert len({id(call.value) for call in calls}) == 3
+
+
+def test_what_is_not_there_is_remembered_shortly(store: Store) -> None:
+    load = keep(store)
+    assert [load("none"), load("none")] == [None, None]
+    assert store.loads == 1
+    assert 0 < client().pttl("thing:none") <= cache.MISSING_SECONDS * 1000
+
+
+def test_expiry_is_jittered_and_never_later_than_said(store: Store) -> None:
+    load = keep(store)
+    for number in range(20):
+        store.things[str(number)] = Thing("x", number)
+        load(str(number))
+    times = [client().pttl(f"thing:{number}") for number in range(20)]
+    assert len({time // 100 for time in times}) > 5
+    assert max(times) <= 60_000
+    assert min(times) > 53_000
+
+
+def test_one_greenlet_of_one_worker_loads(store: Store) -> None:
+    store.seconds = 0.2
+    workers = [keep(store) for _ in range(4)]
+    calls = [gevent.spawn(load, "a") for load in workers for _ in range(25)]
+    gevent.joinall(calls)
+    assert {call.value.name for call in calls} == {"a"}
+    assert store.loads == 1
+
+
+def test_a_failed_load_fails_all_that_wait_and_is_not_kept(store: Store) -> None:
+    load = keep(store)
+    store.seconds, store.fault = 0.1, UnavailableError("MySQL is away")
+    calls = [gevent.spawn(refusal, load) for _ in range(10)]
+    gevent.joinall(calls)
+    assert {call.value for call in calls} == {"MySQL is away"}
+    assert store.loads == 1
+    store.fault = None
+    assert load("a") == Thing("a", 1)
+    assert client().keys("*lock*") == []
+
+
+def refusal(load: cache.Cached[[str], Thing | None]) -> str:
+    with pytest.raises(UnavailableError) as caught:
+        load("a")
+    return str(caught.value)
+
+
+def test_a_load_that_is_cut_is_taken_over(store: Store) -> None:
+    store.seconds = 0.3
+    here, there = keep(store), keep(store)
+    first = gevent.spawn(here, "a")
+    wait_until(lambda: store.loads == 1)
+    calls = [gevent.spawn(load, "a") for load in (here, here, there)]
+    gevent.sleep(0)
+    first.kill()
+    gevent.joinall(calls, timeout=3)
+    assert [call.value for call in calls] == [Thing("a", 1)] * 3
+    assert store.loads == 2
+
+
+def test_a_change_is_seen_by_all_that_come_after_it(store: Store) -> None:
+    here, there = keep(store), keep(store)
+    store.seconds = 0.2
+    early = [gevent.spawn(load, "a") for load in (here, there)]
+    wait_until(lambda: store.loads == 1)
+    with there.changing("a"):
+        store.things["a"] = Thing("a", 2)
+    store.seconds = 0
+    assert [load("a") for load in (there, here)] != [Thing("a", 1)] * 2
+    gevent.joinall(early)
+    assert [load("a") for load in (here, there)] == [Thing("a", 2)] * 2
+
+
+def test_a_change_that_fails_is_one_that_may_have_happened(store: Store) -> None:
+    load = keep(store)
+    load("a")
+    with pytest.raises(ValueError), load.changing("a"):  # noqa: PT011
+        store.things["a"] = Thing("a", 2)
+        raise ValueError
+    assert load("a") == Thing("a", 2)
+
+
+@pytest.mark.parametrize("kept", [b"{", b'{"name":"a"}', b"\xff"])
+def test_what_another_release_kept_is_loaded_anew(store: Store, kept: bytes) -> None:
+    load = keep(store)
+    client().set("thing:a", kept)
+    assert [load("a"), load("a"), load("a")] == [Thing("a", 1)] * 3
+    assert store.loads == 2
+
+
+def test_a_redis_that_is_down_costs_nearly_nothing(store: Store, redis_proxy: Proxy) -> None:
+    load = keep(store)
+    redis_proxy.close()
+    started = time.monotonic()
+    assert [load("a") for _ in range(100)] == [Thing("a", 1)] * 100
+    assert time.monotonic() - started < 0.05
+    assert breaker.open
+    redis_proxy.open()
+
+
+def test_a_redis_that_hangs_costs_its_timeout_once(store: Store, redis: Redis) -> None:
+    load = keep(store)
+    load("a")
+    redis.send(signal.SIGSTOP)
+    try:
+        for seconds in (settings.redis_timeout, 0, 0):
+            started = time.monotonic()
+            assert load("a") == Thing("a", 1)
+            assert time.monotonic() - started < seconds + 0.05
+    finally:
+        redis.send(signal.SIGCONT)
+    wait_until(lambda: not breaker.open, PROBE_SECONDS + 1)
+    before = store.loads
+    assert [load("a"), load("a")] == [Thing("a", 1)] * 2
+    assert store.loads == before
+
+
+def test_what_changed_while_redis_hung_is_gone_when_it_is_back(store: Store, redis: Redis) -> None:
+    load = keep(store)
+    load("a")
+    redis.send(signal.SIGSTOP)
+    try:
+        with load.changing("a"):
+            store.things["a"] = Thing("a", 2)
+        with load.changing("b"):
+            store.things["b"] = Thing("b", 2)
+    finally:
+        redis.send(signal.SIGCONT)
+    assert load("a") == Thing("a", 2)
+    wait_until(lambda: not breaker.open)
+    assert load("a") == Thing("a", 2)
+    assert breaker.undeleted == {}
+
+
+def test_a_change_whose_deletion_is_cut_is_made_good(store: Store, redis: Redis) -> None:
+    load = keep(store)
+    load("a")
+    redis.send(signal.SIGSTOP)
+    try:
+        with gevent.Timeout(0.1, False), load.changing("a"):
+            store.things["a"] = Thing("a", 2)
+    finally:
+        redis.send(signal.SIGCONT)
+    assert load("a") == Thing("a", 2)
+    wait_until(lambda: not breaker.open)
+    assert load("a") == Thing("a", 2)
+
+
+def test_nothing_is_sent_twice(redis: Redis, redis_proxy: Proxy) -> None:
+    redis_proxy.delay = settings.redis_timeout
+    with pytest.raises(redis_py.RedisError) as caught:
+        client().incr("counter")
+    assert as_service_error(caught.value).err_code == -5
+    redis_proxy.delay = 0
+    wait_until(lambda: client().exists("counter"))
+    assert client().get("counter") == b"1"
+
+
+def test_without_redis_the_function_is_called(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_pool, "settings", type("None", (), {"redis_host": ""}))
+    load = keep(store)
+    assert [load("a"), load("a")] == [Thing("a", 1)] * 2
+    with load.changing("a"):
+        pass
+    assert store.loads == 2
+    redis_pool.client.cache_clear()
+    with pytest.raises(UnavailableError):
+        client()

@@ -1,0 +1,178 @@
+"""`cached` keeps in Redis what is dear to load, and loads it once for all who want it.
+
+    @cached("order:{order_id}", ttl=60)
+    def load_order(order_id: int) -> Order | None:
+        return mysql.row("SELECT * FROM orders WHERE order_id = %s", order_id, into=Order)
+
+    with load_order.changing(order_id):
+        mysql.execute("UPDATE orders SET ... WHERE order_id = %s", order_id)
+
+Without Redis the function is just called. `client()` is redis-py's own, for anything else.
+"""
+
+import inspect
+import random
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
+from urllib.parse import quote
+
+import gevent
+import msgspec
+from gevent.event import AsyncResult
+
+from conf.settings import settings
+from utils.context import remaining
+from utils.redis_pool import AwayError, breaker, client
+
+__all__ = ["cached", "client"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Load = Callable[[], bytes]
+
+MISSING_SECONDS = 5.0  # how long it is remembered that something is not there
+POLL_SECONDS = 0.02
+
+# A load is announced by a lock with a token of its own. What is loaded is kept only if the lock
+# is still there: a change deletes it, so that nothing older than the change is kept after it.
+ENTER = """
+local value = redis.call('GET', KEYS[1])
+if value then return value end
+return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
+"""
+LEAVE = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+if ARGV[2] ~= '' then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+return redis.call('DEL', KEYS[2])
+"""
+
+
+class CutError(Exception):
+    """Whoever was loading was cut; somebody else has to."""
+
+
+class Cached(Generic[P, T]):
+    """A function whose results are kept, as JSON, for `ttl` seconds at most; None but shortly."""
+
+    def __init__(self, function: Callable[P, T], key: str, ttl: float) -> None:
+        self.function, self.key, self.ttl = function, key, ttl
+        self.signature = inspect.signature(function)
+        self.decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(
+            get_type_hints(function)["return"]
+        )
+        self.loads: dict[str, AsyncResult] = {}
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the function's result, from Redis if it is there."""
+
+        def load() -> bytes:
+            return msgspec.json.encode(self.function(*args, **kwargs))
+
+        key = self.name(*args, **kwargs)
+        value = kept(key) or self.once(key, lambda: fill(key, load, self.ttl))
+        try:
+            return self.decoder.decode(value)
+        except msgspec.DecodeError:  # another release of the service kept it
+            self.forget(*args, **kwargs)
+            return self.function(*args, **kwargs)
+
+    def name(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the key of a call, in which no value can pass for two."""
+        call = self.signature.bind(*args, **kwargs)
+        call.apply_defaults()
+        return self.key.format_map({k: quote(str(v), safe="") for k, v in call.arguments.items()})
+
+    def once(self, key: str, load: Load) -> bytes:
+        """Load, or wait for the greenlet of this process that does so already."""
+        while key in self.loads:
+            try:
+                return bytes(self.loads[key].get())
+            except CutError:
+                continue
+        result = self.loads[key] = AsyncResult()
+        try:
+            result.set(load())
+        except Exception as error:
+            result.set_exception(error)
+        except BaseException:
+            result.set_exception(CutError())
+            raise
+        finally:
+            if self.loads.get(key) is result:
+                del self.loads[key]
+        return bytes(result.get())
+
+    @contextmanager
+    def changing(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[None]:
+        """Forget a call's result after what runs inside, however that ends."""
+        try:
+            yield
+        finally:
+            self.forget(*args, **kwargs)
+
+    def forget(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Forget a call's result, and what is being loaded for it just now."""
+        key = self.name(*args, **kwargs)
+        self.loads.pop(key, None)
+        breaker.delete(key, lock(key), seconds=self.ttl)
+
+
+def cached(key: str, ttl: float) -> Callable[[Callable[P, T]], Cached[P, T]]:
+    """Keep a function's results in Redis under a key with its arguments' names in braces.
+
+    `ttl` is in seconds. The function's return annotation says how a result is read again.
+    """
+    return lambda function: Cached(function, key, ttl)
+
+
+def lock(key: str) -> str:
+    """Return the key of the lock that announces a load."""
+    return f"{key}:lock"
+
+
+def kept(key: str) -> bytes | None:
+    """Return the value that is kept, if any."""
+    try:
+        value: bytes | None = breaker.run("GET", key)
+    except AwayError:
+        return None
+    return value
+
+
+def fill(key: str, load: Load, ttl: float) -> bytes:
+    """Load and keep, unless another worker does so: then wait for what it keeps."""
+    token = secrets.token_hex(8)
+    try:
+        while (found := enter(key, token)) == 0:
+            gevent.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))
+    except AwayError:
+        return load()
+    if isinstance(found, bytes):
+        return found
+    try:
+        value = load()
+    except BaseException:
+        gevent.spawn(leave, key, token)  # without waiting: the time may be up
+        raise
+    seconds = min(ttl, MISSING_SECONDS) if value == b"null" else ttl
+    leave(key, token, value, int(seconds * 1000 * random.uniform(0.9, 1)))
+    return value
+
+
+def enter(key: str, token: str) -> Any:
+    """Return the value that is kept, or 1 if we are to load it, or 0 if another worker is.
+
+    The lock is kept for as long as its holder may run.
+    """
+    milliseconds = max(1, int(remaining(settings.request_timeout) * 1000))
+    return breaker.run("EVAL", ENTER, 2, key, lock(key), token, milliseconds)
+
+
+def leave(key: str, token: str, value: bytes = b"", milliseconds: int = 0) -> None:
+    """Keep the value, if there is one and nothing has changed meanwhile; end the load."""
+    try:
+        breaker.run("EVAL", LEAVE, 2, key, lock(key), token, value, milliseconds)
+    except AwayError:
+        return

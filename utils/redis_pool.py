@@ -1,0 +1,125 @@
+"""The Redis connections of a worker process, and a breaker that spares requests a Redis away."""
+
+import time
+from functools import cache
+from typing import Any
+
+import gevent
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from conf.settings import settings
+from utils.errors import FOREIGN, UnavailableError
+from utils.log import logger
+
+PROBE_SECONDS = 0.5
+FOREIGN |= {redis.ConnectionError: UnavailableError, redis.TimeoutError: UnavailableError}
+
+
+@cache
+def client() -> redis.Redis:
+    """Return redis-py's own client: bounded, prompt to fail, and sending nothing twice."""
+    if not settings.redis_host:
+        raise UnavailableError("Redis is not configured")
+    pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
+        host=settings.redis_host,
+        port=settings.redis_port,
+        password=settings.redis_password or None,
+        db=settings.redis_db,
+        max_connections=settings.redis_pool_size,
+        timeout=settings.redis_timeout,
+        socket_timeout=settings.redis_timeout,
+        socket_connect_timeout=settings.redis_timeout,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,  # RESP3 skips the check that an idle connection is clean
+        driver_info=None,
+    )
+    return redis.Redis(connection_pool=pool)
+
+
+class AwayError(Exception):
+    """Redis cannot be used now."""
+
+
+class Breaker:
+    """Runs Redis commands; opens when Redis fails, closes when it is back.
+
+    While it is open nobody waits for Redis but one greenlet, which asks every PROBE_SECONDS.
+    Keys that could not be deleted meanwhile are, before anyone reads from Redis again.
+    """
+
+    def __init__(self) -> None:
+        self.open = False
+        self.undeleted: dict[str, float] = {}
+
+    def run(self, *command: Any) -> Any:
+        """Run a command within REDIS_TIMEOUT as a whole, or raise AwayError."""
+        if self.open or not settings.redis_host:
+            raise AwayError
+        try:
+            return attempt(*command)
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            self.trip(error)
+        except redis.RedisError as error:
+            logger.warning("Redis: %s", error)
+        raise AwayError
+
+    def delete(self, *keys: str, seconds: float) -> None:
+        """Delete keys, which live for `seconds` at most: now, or as soon as Redis is back."""
+        if not settings.redis_host:
+            return
+        try:
+            if not self.open:
+                attempt("DEL", *keys)
+                return
+        except redis.RedisError as error:
+            self.trip(error)
+        except BaseException as cut:  # a deadline, say
+            self.remember(keys, seconds)
+            self.trip(cut)
+            raise
+        self.remember(keys, seconds)
+
+    def remember(self, keys: tuple[str, ...], seconds: float) -> None:
+        """Note keys that are still to be deleted, until they have expired by themselves."""
+        now = time.monotonic()
+        self.undeleted = {key: end for key, end in self.undeleted.items() if end > now}
+        self.undeleted |= dict.fromkeys(keys, now + seconds)
+
+    def delete_rest(self) -> None:
+        """Delete what is still to be deleted, and what is noted meanwhile."""
+        while batch := list(self.undeleted.items())[:1000]:
+            attempt("DEL", *(key for key, _ in batch))
+            for key, end in batch:
+                if self.undeleted.get(key) == end:
+                    del self.undeleted[key]
+
+    def trip(self, error: BaseException) -> None:
+        """Open, and go on asking whether Redis is back."""
+        if not self.open:
+            self.open = True
+            logger.warning("Redis is away: %s: %s", type(error).__name__, error)
+            gevent.spawn(self.probe)
+
+    def probe(self) -> None:
+        """Close as soon as Redis answers and holds nothing that should be gone."""
+        while self.open:
+            gevent.sleep(PROBE_SECONDS)
+            try:
+                attempt("PING")
+                self.delete_rest()
+            except redis.RedisError:
+                continue
+            self.open = False
+            logger.warning("Redis is back")
+
+
+def attempt(*command: Any) -> Any:
+    """Run a command; connecting and the wait for a free connection count too."""
+    limit = settings.redis_timeout
+    with gevent.Timeout(limit, redis.TimeoutError(f"not within {limit:g} s")):
+        return client().execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+breaker = Breaker()
