@@ -28,7 +28,7 @@ def has_a_code(value: object) -> TypeGuard[type[ServiceError]]:
     return (
         isinstance(value, type)
         and issubclass(value, ServiceError)
-        and value is not errors.HTTPError
+        and not issubclass(value, errors.HTTPError)
     )
 
 

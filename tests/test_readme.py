@@ -41,7 +41,7 @@ def test_the_route_that_it_adds_works(service: Service) -> None:
         "api.py", "from utils.api", "from utils.errors import ProcessError\nfrom utils.api"
     )
     service.edit("server.py", "    def respond(", f"{route}\n    def respond(")
-    service.edit("server.py", "import TestApi", "import PriceOrder, TestApi")
+    service.edit("server.py", "from api import ", "from api import PriceOrder, ")
     assert len(route.splitlines()) == 3
     service.sh("start", check=True)
     for status, err_code, path in (

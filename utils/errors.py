@@ -58,10 +58,27 @@ class OverloadError(ServiceError):
 class HTTPError(ServiceError):
     """A refusal of HTTP's own (404, 405, 413, ...): the status is the code."""
 
-    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.err_code = self.status = status  # type: ignore[misc]
-        self.headers = headers or {}  # type: ignore[misc]
+    err_code, status, message = 400, 400, "bad request"
+
+    @classmethod
+    def of(cls, status: int, message: str, headers: dict[str, str] | None = None) -> "HTTPError":
+        """Return the refusal with any status."""
+        error = cls(message)
+        error.err_code = error.status = status  # type: ignore[misc]
+        error.headers = headers or {}  # type: ignore[misc]
+        return error
+
+
+class NotFoundError(HTTPError):
+    """There is no such thing."""
+
+    err_code, status, message = 404, 404, "not found"
+
+
+class ConflictError(HTTPError):
+    """It was changed, or is there already."""
+
+    err_code, status, message = 409, 409, "conflict"
 
 
 # Libraries' errors that are one of ours; the module that uses a library adds them.
@@ -72,7 +89,7 @@ def as_service_error(error: BaseException) -> ServiceError:
     """Return the error as one that a caller may see."""
     if isinstance(error, HTTPException) and error.code is not None:
         headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
-        return HTTPError(error.code, error.name.lower(), headers)
+        return HTTPError.of(error.code, error.name.lower(), headers)
     if isinstance(error, ServiceError) and error.err_code != ServiceError.err_code:
         return error
     return next((FOREIGN[cls] for cls in type(error).__mro__ if cls in FOREIGN), ServiceError)()
