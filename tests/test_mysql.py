@@ -62,7 +62,8 @@ def cents(server: MariaDB) -> list[int]:
 
 def kill_all(server: MariaDB) -> None:
     for connection in connections(server):
-        server.run(f"KILL {connection['ID']}")
+        with suppress(pymysql.err.OperationalError):  # it may have ended by itself
+            server.run(f"KILL {connection['ID']}")
 
 
 def round_trips(server: MariaDB, work: Callable[[], Any]) -> int:
@@ -246,7 +247,7 @@ def test_a_statement_is_logged_without_its_values(
     accounts: MariaDB, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="pyserver")
-    mysql.row("SELECT * FROM accounts WHERE id = %s", 41)
+    mysql.row("SELECT * FROM accounts WHERE id = %s", 987654321)
     with pytest.raises(pymysql.err.IntegrityError) as caught:
         mysql.execute("INSERT INTO accounts (id, cents) VALUES (%s, 1)", 1)
     with pytest.raises(pymysql.err.MySQLError) as other:
@@ -255,7 +256,7 @@ def test_a_statement_is_logged_without_its_values(
         mysql.value("SELECT hunter2 %s", "hunter2")
     assert "mysql " in caplog.text
     assert "SELECT * FROM accounts WHERE id = %s" in caplog.text
-    assert "41" not in caplog.text.replace("41.", "")
+    assert "987654321" not in caplog.text
     assert str(caught.value) == "(1062, \"Duplicate entry '...'\")"
     assert "hunter2" not in str(other.value)
 
