@@ -120,6 +120,8 @@ def test_a_transaction_is_whole_or_nothing(accounts: MariaDB) -> None:
         tx.execute("UPDATE accounts SET cents = cents - 30 WHERE id = %s", 1)
         tx.execute("UPDATE accounts SET cents = cents + 30 WHERE id = %s", 2)
     assert cents(accounts) == [70, 130]
+    with pytest.raises(RuntimeError):
+        tx.execute("UPDATE accounts SET cents = 0")
     for fault in (ValueError, gevent.Timeout, gevent.GreenletExit):
         with pytest.raises(fault), mysql.transaction() as tx:
             tx.execute("UPDATE accounts SET cents = 0")
