@@ -146,17 +146,30 @@ def test_a_load_that_is_cut_is_taken_over(store: Store) -> None:
     assert store.loads == 2
 
 
-def test_a_change_is_seen_by_all_that_come_after_it(store: Store) -> None:
-    here, there = keep(store), keep(store)
+@pytest.mark.parametrize("later", [0, 1])
+def test_a_change_is_seen_by_all_that_come_after_it(store: Store, later: int) -> None:
+    workers = [keep(store), keep(store)]
     store.seconds = 0.2
-    early = [gevent.spawn(load, "a") for load in (here, there)]
+    early = gevent.spawn(workers[0], "a")
     wait_until(lambda: store.loads == 1)
-    with there.changing("a"):
+    with workers[1].changing("a"):
         store.things["a"] = Thing("a", 2)
-    store.seconds = 0
-    assert [load("a") for load in (there, here)] == [Thing("a", 2)] * 2
-    gevent.joinall(early)
-    assert [load("a") for load in (here, there)] == [Thing("a", 2)] * 2
+    assert workers[later]("a") == Thing("a", 2)
+    gevent.joinall([early])
+    assert [load("a") for load in workers] == [Thing("a", 2)] * 2
+
+
+def test_a_change_is_seen_by_all_that_come_after_it_also_without_redis(
+    store: Store, without_redis: None
+) -> None:
+    load = keep(store)
+    store.seconds = 0.2
+    early = gevent.spawn(load, "a")
+    wait_until(lambda: store.loads == 1)
+    with load.changing("a"):
+        store.things["a"] = Thing("a", 2)
+    assert load("a") == Thing("a", 2)
+    gevent.joinall([early])
 
 
 def test_a_change_that_fails_is_one_that_may_have_happened(store: Store) -> None:
@@ -244,15 +257,20 @@ def test_nothing_is_sent_twice(redis: Redis, redis_proxy: Proxy) -> None:
     assert client().get("counter") == b"1"
 
 
-def test_without_redis_the_function_is_called(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def without_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Settings without a Redis."""
     monkeypatch.setattr(redis_pool, "settings", type("None", (), {"redis_host": ""}))
+    redis_pool.client.cache_clear()
+    yield
+    redis_pool.client.cache_clear()
+
+
+def test_without_redis_the_function_is_called(store: Store, without_redis: None) -> None:
     load = keep(store)
     assert [load("a"), load("a")] == [Thing("a", 1)] * 2
     with load.changing("a"):
         pass
     assert store.loads == 2
-    redis_pool.client.cache_clear()
     with pytest.raises(UnavailableError):
         client()

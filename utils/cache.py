@@ -14,8 +14,8 @@ import inspect
 import random
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
+from contextlib import contextmanager, suppress
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, get_type_hints
 from urllib.parse import quote
 
 import gevent
@@ -53,6 +53,13 @@ class CutError(Exception):
     """Whoever was loading was cut; somebody else has to."""
 
 
+class Filled(NamedTuple):
+    """What was loaded, and whether it is what anyone else would load now."""
+
+    value: bytes
+    current: bool
+
+
 class Cached(Generic[P, T]):
     """A function whose results are kept, as JSON, for `ttl` seconds at most; None but shortly."""
 
@@ -71,7 +78,7 @@ class Cached(Generic[P, T]):
             return msgspec.json.encode(self.function(*args, **kwargs))
 
         key = self.name(*args, **kwargs)
-        value = kept(key) or self.once(key, lambda: fill(key, load, self.ttl))
+        value = kept(key) or self.once(key, load)
         try:
             return self.decoder.decode(value)
         except msgspec.DecodeError:  # another release of the service kept it
@@ -85,15 +92,19 @@ class Cached(Generic[P, T]):
         return self.key.format_map({k: quote(str(v), safe="") for k, v in call.arguments.items()})
 
     def once(self, key: str, load: Load) -> bytes:
-        """Load, or wait for the greenlet of this process that does so already."""
+        """Fill, or wait for the greenlet of this process that does so already.
+
+        What that brings is of no use if it was changed meanwhile: the change may have been
+        before this call.
+        """
         while key in self.loads:
-            try:
-                return bytes(self.loads[key].get())
-            except CutError:
-                continue
+            with suppress(CutError):
+                filled: Filled = self.loads[key].get()
+                if filled.current:
+                    return filled.value
         result = self.loads[key] = AsyncResult()
         try:
-            result.set(load())
+            result.set(fill(key, load, self.ttl))
         except Exception as error:
             result.set_exception(error)
         except BaseException:
@@ -102,7 +113,8 @@ class Cached(Generic[P, T]):
         finally:
             if self.loads.get(key) is result:
                 del self.loads[key]
-        return bytes(result.get())
+        filled = result.get()
+        return filled.value
 
     @contextmanager
     def changing(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[None]:
@@ -141,24 +153,23 @@ def kept(key: str) -> bytes | None:
     return value
 
 
-def fill(key: str, load: Load, ttl: float) -> bytes:
+def fill(key: str, load: Load, ttl: float) -> Filled:
     """Load and keep, unless another worker does so: then wait for what it keeps."""
     token = secrets.token_hex(8)
     try:
         while (found := enter(key, token)) == 0:
             gevent.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))
     except AwayError:
-        return load()
+        return Filled(load(), True)
     if isinstance(found, bytes):
-        return found
+        return Filled(found, True)
     try:
         value = load()
     except BaseException:
         gevent.spawn(leave, key, token)  # without waiting: the time may be up
         raise
     seconds = min(ttl, MISSING_SECONDS) if value == b"null" else ttl
-    leave(key, token, value, int(seconds * 1000 * random.uniform(0.9, 1)))
-    return value
+    return Filled(value, leave(key, token, value, int(seconds * 1000 * random.uniform(0.9, 1))))
 
 
 def enter(key: str, token: str) -> Any:
@@ -170,9 +181,9 @@ def enter(key: str, token: str) -> Any:
     return breaker.run("EVAL", ENTER, 2, key, lock(key), token, milliseconds)
 
 
-def leave(key: str, token: str, value: bytes = b"", milliseconds: int = 0) -> None:
-    """Keep the value, if there is one and nothing has changed meanwhile; end the load."""
+def leave(key: str, token: str, value: bytes = b"", milliseconds: int = 0) -> bool:
+    """Keep the value, if there is one, and end the load; tell whether nothing changed meanwhile."""
     try:
-        breaker.run("EVAL", LEAVE, 2, key, lock(key), token, value, milliseconds)
+        return bool(breaker.run("EVAL", LEAVE, 2, key, lock(key), token, value, milliseconds))
     except AwayError:
-        return
+        return False
