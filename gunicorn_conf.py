@@ -44,3 +44,12 @@ def on_reload(server: Any) -> None:
 def post_fork(server: Any, worker: Any) -> None:
     """Set up the logs of a worker."""
     log.setup()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Have the log say so if the schema is not what this code knows."""
+    from gevent import spawn  # noqa: PLC0415  the master must not load what a worker patches
+
+    from utils.migrations import warn_if_behind  # noqa: PLC0415
+
+    spawn(warn_if_behind)

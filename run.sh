@@ -206,9 +206,9 @@ run() {
     serve
 }
 
-config() {
+module() {
     prepare requirements.txt
-    exec "$PY" -m conf
+    exec "$PY" -m "$@"
 }
 
 tests() {
@@ -219,7 +219,10 @@ tests() {
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-    start | stop | reload | restart | status | run | config) "$verb" ;;
+    start | stop | reload | restart | status | run) "$verb" ;;
+    config) module conf ;;
+    migrate) module utils.migrations "$@" ;;
+    dev) module utils.dev ;;
     test) tests "$@" ;;
-    *) say "usage: sh run.sh start|stop|reload|restart|status|run|test|config"; [ "$verb" = help ] ;;
+    *) say "usage: sh run.sh start|stop|reload|restart|status|run|dev|migrate|test|config"; [ "$verb" = help ] ;;
 esac

@@ -268,6 +268,22 @@ def test_requests_that_are_cut_mix_and_leak_nothing(mariadb: MariaDB, mysql_prox
     assert [mysql.value("SELECT %s", number) for number in range(20)] == list(range(20))
 
 
+def test_a_deadline_is_kept_and_leaves_no_query_behind(orders: Service, mariadb: MariaDB) -> None:
+    orders.edit(
+        "api.py",
+        '"SELECT * FROM orders WHERE order_id >',
+        '"SELECT *, SLEEP(9) AS s FROM orders WHERE order_id >',
+    )
+    orders.sh("start", check=True)
+    read_soon = {"X_Request_Timeout_Ms": "300"}
+    answers = Greenlets(10).map(
+        lambda _: Answer(orders, "/orders", None, "GET", **read_soon), range(30)
+    )
+    assert {(answer.status, answer.err_code) for answer in answers} == {(504, -6)}
+    assert statistics.median(answer.seconds for answer in answers) < 0.3 + 0.05
+    wait_until(lambda: not connections(mariadb, "info LIKE '%SLEEP%'"), 1)
+
+
 def test_two_hundred_clients_on_a_cold_key_load_it_once(orders: Service, mariadb: MariaDB) -> None:
     orders.env["WORKERS"] = "4"
     orders.edit("api.py", '"SELECT * FROM orders WHERE', '"SELECT *, SLEEP(0.3) FROM orders WHERE')

@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 import subprocess
-from typing import get_args, get_type_hints
+import sys
 
 import msgspec
 
@@ -34,7 +34,7 @@ def same_form(text: str) -> str:
 
 
 def test_the_route_that_it_adds_works(service: Service) -> None:
-    api, route = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    api, route, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     with (service.root / "api.py").open("a") as file:
         file.write(f"\n\n{api}")
     service.edit(
@@ -57,13 +57,33 @@ def test_the_route_that_it_adds_works(service: Service) -> None:
     assert service.request("/orders/2/price", body)[1]["err_msg"] == "no prices in DM"
 
 
-def test_the_settings_are_all_there() -> None:
-    rows = re.findall(r"^\| `([A-Z_]+)` \| (.*?) \| (.*) \|$", README, re.MULTILINE)
-    hints = get_type_hints(Settings, include_extras=True)
+def test_the_settings_are_all_there_with_their_defaults() -> None:
+    section = README.split("## Settings")[1].split("## ")[0]
+    told = dict(re.findall(r"`([A-Z_]+)=(.*?)`", section))
     fields = msgspec.structs.fields(Settings)
-    assert rows == [
-        (f.name.upper(), str(f.default), get_args(hints[f.name])[1].description) for f in fields
-    ]
+    assert told == {field.name.upper(): shown(field.default) for field in fields}
+
+
+def shown(default: object) -> str:
+    """Return a default as one would write it into the environment."""
+    if isinstance(default, bool):
+        return str(int(default))
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def test_the_orders_leave_without_a_trace(service: Service) -> None:
+    api, server = service.root / "api.py", service.root / "server.py"
+    api.write_text(api.read_text().split("\n\n# The example")[0] + "\n")
+    routes = re.split(r"(?=^    @expose|^    def respond)", server.read_text(), flags=re.MULTILINE)
+    server.write_text("".join(part for part in routes if '"/orders' not in part.split("\n")[0]))
+    (service.root / "conf/migrations/0001_create_orders.sql").unlink()
+    ruff = [sys.executable, "-m", "ruff", "check", "--quiet", "--fix", "api.py", "server.py"]
+    subprocess.run(ruff, cwd=service.root, check=True)
+    left = api.read_text() + server.read_text()
+    assert "rder" not in re.sub("order_id|an order", "", left)
+    service.sh("start", check=True)
+    assert service.request()[0] == 200
+    assert service.request("/orders", None, "GET")[0] == 404
 
 
 def test_the_verbs_are_those_of_run_sh() -> None:

@@ -1,5 +1,6 @@
 """Private MariaDB and Redis servers on free ports, for `sh run.sh dev` and the tests."""
 
+import fcntl
 import getpass
 import os
 import random
@@ -7,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -33,19 +35,55 @@ def require(programs: tuple[str, ...], packages: dict[str, str]) -> None:
     if have(programs):
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
+        print(f"Installing {packages['apt']} ...", file=sys.stderr, flush=True)
         install = ["apt-get", "install", "-y", "--no-install-recommends", packages["apt"]]
         for command in (["apt-get", "update"], install):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
+            call(command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
     if not have(programs):
+        missing = " and ".join(name for name in programs if not find(name))
         commands = [f"  {manager} install {name}" for manager, name in packages.items()]
-        raise SystemExit("\n".join([f"{' and '.join(programs)} missing; one of", *commands]))
+        raise SystemExit("\n".join([f"{missing}: not found; install it with one of", *commands]))
 
 
 def have(programs: tuple[str, ...]) -> bool:
     """Tell whether all of these programs are here."""
-    return all(shutil.which(name) for name in programs)
+    return all(find(name) for name in programs)
+
+
+def find(program: str) -> str | None:
+    """Return where a program is; Debian's users and Fedora lack a server's folder in PATH."""
+    places = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/libexec"]
+    return shutil.which(program, path=os.pathsep.join(places))
+
+
+def call(command: list[str], **options: Any) -> None:
+    """Run a command to its end, also at a Ctrl-C; fail with what it printed if it fails."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, start_new_session=True, **options
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+
+
+def spawn(command: list[str], pid_file: Path, **options: Any) -> "subprocess.Popen[bytes]":
+    """Start a process in a session of its own; end one that a killed caller left.
+
+    Who runs has the pid file locked: the lock ends with the last of its processes, so that a pid
+    that meanwhile is somebody else's is never signalled.
+    """
+    with pid_file.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            os.killpg(int(file.read()), signal.SIGKILL)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        process = subprocess.Popen(
+            command, start_new_session=True, pass_fds=[file.fileno()], **options
+        )
+        file.write(str(process.pid))
+    return process
 
 
 class LocalServer:
@@ -76,12 +114,12 @@ class LocalServer:
         """Start the server, and return when it accepts connections."""
         self.prepare()
         with (self.folder / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = spawn(
                 self.command(),
+                self.folder / "pid",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # a Ctrl-C is for those who use it
             )
         deadline = time.monotonic() + 30
         while not self.accepts():
@@ -122,7 +160,7 @@ class MariaDB(LocalServer):
     def command(self) -> list[str]:
         """Return the command that runs the server."""
         return [
-            "mariadbd",
+            find("mariadbd") or "mariadbd",
             "--no-defaults",
             f"--user={getpass.getuser()}",
             f"--datadir={self.folder / 'data'}",
@@ -138,21 +176,22 @@ class MariaDB(LocalServer):
         data = self.folder / "data"
         if data.exists():
             return
-        # Made elsewhere: the script breaks at a space in the path, and may be interrupted.
-        made = tempfile.mkdtemp()
-        subprocess.run(
-            [
-                "mariadb-install-db",
-                "--no-defaults",
-                f"--user={getpass.getuser()}",
-                f"--datadir={made}",
-                "--auth-root-authentication-method=normal",
-                "--skip-test-db",
-            ],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        shutil.move(made, data)
+        # Made elsewhere: the script breaks at a space in the path, and both may be interrupted.
+        made = self.folder / "data.new"
+        shutil.rmtree(made, ignore_errors=True)
+        with tempfile.TemporaryDirectory() as elsewhere:
+            call(
+                [
+                    find("mariadb-install-db") or "mariadb-install-db",
+                    "--no-defaults",
+                    f"--user={getpass.getuser()}",
+                    f"--datadir={elsewhere}/data",
+                    "--auth-root-authentication-method=normal",
+                    "--skip-test-db",
+                ]
+            )
+            shutil.move(f"{elsewhere}/data", made)
+        made.rename(data)
 
     def start(self) -> None:
         """Start the server and have the database and the user."""
@@ -201,7 +240,10 @@ class Redis(LocalServer):
             "save": "",
             "appendonly": "no",
         }
-        return ["redis-server", *(word for k, v in options.items() for word in (f"--{k}", v))]
+        return [
+            find("redis-server") or "redis-server",
+            *(word for k, v in options.items() for word in (f"--{k}", v)),
+        ]
 
     def env(self) -> dict[str, str]:
         """Return the settings that lead the service to this server."""
