@@ -1,14 +1,16 @@
 """Migrations: each is applied once, in order, also when many try, fail or die."""
 
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from pathlib import Path
 from uuid import uuid4
 
 import pymysql
 import pytest
 
 from tests.support import Service, wait_until
+from utils import migrations
 from utils.servers import MariaDB, free_port
 
 MIGRATE = [sys.executable, "-m", "utils.migrations"]
@@ -80,11 +82,6 @@ def test_the_verb_applies_what_is_pending_and_shows_it(schema: Service, mariadb:
     assert migrate(schema)[:2] == (0, "the schema is up to date\n")
 
 
-def test_the_orders_are_a_migration(service: Service) -> None:
-    (path,) = (service.root / "conf/migrations").glob("*")
-    assert path.name == "0001_create_orders.sql"
-
-
 def test_many_at_once_apply_each_once(schema: Service, mariadb: MariaDB) -> None:
     schema.env.update(MYSQL_READ_TIMEOUT="0.2", MYSQL_CONNECT_TIMEOUT="0.5")
     write(schema, "0001_create_a.sql", "CREATE TABLE a (i INT); DO SLEEP(0.7)")
@@ -113,63 +110,50 @@ def test_a_failure_stops_there_and_the_rest_waits_for_it(schema: Service, mariad
     assert migrate(schema)[:2] == (0, "applied 0002_fill_a.sql\napplied 0003_create_b.sql\n")
 
 
-def change(schema: Service) -> None:
+def refusal(schema: Service) -> str:
+    code, out, err = migrate(schema)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    return err
+
+
+def test_what_was_applied_has_to_stay_as_it_is(schema: Service) -> None:
+    write(schema, "0001_create_a.sql", "CREATE TABLE a (i INT)")
+    migrate(schema)
     write(schema, "0001_create_a.sql", "CREATE TABLE a (i BIGINT)")
-
-
-def remove(schema: Service) -> None:
+    write(schema, "0002_create_b.sql", "CREATE TABLE b (i INT)")
+    changed = "migrate: 0001_create_a.sql has changed since it was applied: "
+    assert refusal(schema).startswith(changed)
+    assert migrate(schema, "status")[2].startswith(changed)
     (schema.root / "conf/migrations/0001_create_a.sql").unlink()
+    assert refusal(schema).startswith("migrate: 0001_create_a.sql is applied and missing from ")
 
 
-def double(schema: Service) -> None:
-    write(schema, "0001_create_b.sql", "CREATE TABLE b (i INT)")
-
-
-def misname(schema: Service) -> None:
-    write(schema, "2_create_b.sql", "CREATE TABLE b (i INT)")
-
-
-def garble(schema: Service) -> None:
-    (schema.root / "conf/migrations/0002_x.sql").write_bytes(b"\xff")
-
-
-def empty(schema: Service) -> None:
-    write(schema, "0002_x.sql", "")
-
-
-def move_away(schema: Service) -> None:
+def test_without_mysql_it_fails_in_a_line(schema: Service) -> None:
     schema.env["MYSQL_PORT"] = str(free_port())
-
-
-def configure_none(schema: Service) -> None:
+    assert refusal(schema).startswith("migrate: (2003, ")
     schema.env["MYSQL_HOST"] = ""
+    assert refusal(schema) == "migrate: MySQL is not configured\n"
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"),
+    ("name", "text", "reason"),
     [
-        (change, "0001_create_a.sql has changed since it was applied"),
-        (remove, "0001_create_a.sql is applied and missing"),
-        (double, "0001_create_a.sql and 0001_create_b.sql have the same number"),
-        (misname, "2_create_b.sql: expected a name like 0001_create_orders.sql"),
-        (garble, "0002_x.sql: 'utf-8' codec can't decode"),
-        (empty, "0002_x.sql, statement 1: (1065, "),
-        (move_away, "(2003, "),
-        (configure_none, "MySQL is not configured"),
+        ("0001_b.sql", b"", "0001_a.sql and 0001_b.sql have the same number"),
+        ("2_b.sql", b"", "2_b.sql: expected a name like 0001_create_orders.sql"),
+        ("0002-b.SQL", b"", "0002-b.SQL: expected a name like 0001_create_orders.sql"),
+        ("0002_b.sql", b"\xff", "0002_b.sql: 'utf-8' codec can't decode"),
     ],
-    ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_what_is_wrong_is_refused_in_a_line(
-    schema: Service, mariadb: MariaDB, fault: Callable[[Service], None], reason: str
+def test_an_unusable_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: bytes, reason: str
 ) -> None:
-    write(schema, "0001_create_a.sql", "CREATE TABLE a (i INT)")
-    migrate(schema)
-    fault(schema)
-    code, out, err = migrate(schema)
-    assert (code, out) == (1, "")
-    assert err.startswith(f"migrate: {reason}")
-    assert len(err.splitlines()) == 1
-    assert tables(schema, mariadb) == {"a", "migrations"}
+    monkeypatch.setattr(migrations, "FOLDER", tmp_path)
+    (tmp_path / "0001_a.sql").write_text("SELECT 1")
+    (tmp_path / ".0001_a.sql").write_text("what an editor leaves")
+    assert migrations.known() == {"0001_a.sql": "SELECT 1"}
+    (tmp_path / name).write_bytes(text)
+    with pytest.raises(migrations.MigrationError, match=f"^{re.escape(reason)}"):
+        migrations.known()
 
 
 def test_the_ends_of_lines_are_no_change(schema: Service) -> None:
@@ -182,7 +166,7 @@ def test_the_ends_of_lines_are_no_change(schema: Service) -> None:
 
 def test_one_that_is_killed_does_not_lock_out_the_next(schema: Service, mariadb: MariaDB) -> None:
     lock = f"migrations of {schema.env['MYSQL_DATABASE']}"[:64]
-    write(schema, "0001_create_a.sql", "DO SLEEP(1)")
+    write(schema, "0001_create_a.sql", "DO SLEEP(0.6)")
     process = popen(schema)
     wait_until(lambda: mariadb.run(f"SELECT IS_USED_LOCK('{lock}') AS id")[0]["id"])
     process.kill()
@@ -219,11 +203,11 @@ def test_a_service_on_another_schema_says_so(schema: Service) -> None:
     assert warning(schema) == ""
     (schema.root / "conf/migrations/0002_create_b.sql").unlink()
     assert warning(schema) == "the schema is ahead of this code, which lacks 0002_create_b.sql\n"
-    move_away(schema)
+    schema.env["MYSQL_PORT"] = str(free_port())
     assert warning(schema).splitlines()[-1] == (
         "cannot tell whether the schema is behind: MySQL is not available"
     )
-    configure_none(schema)
+    schema.env["MYSQL_HOST"] = ""
     assert warning(schema) == ""
 
 

@@ -253,20 +253,20 @@ def test_a_request_beyond_the_graceful_timeout_does_not_hold_a_restart(service: 
     assert "RemoteDisconnected" in call.status() or "Reset" in call.status()
 
 
-def test_twenty_reloads_under_load_lose_no_request(service: Service) -> None:
+def test_reloads_in_a_row_under_load_lose_no_request(service: Service) -> None:
     service.sh("start", check=True)
     with Load(service, keeping=16, closing=16) as load:
-        for _ in range(20):
+        for _ in range(10):
             before = service.workers()
             service.sh("reload", check=True)
             assert not set(before) & set(service.workers())
     assert load.failures == []
-    assert load.answers > 2_000
+    assert load.answers > 1_000
 
 
 def test_restarts_in_a_row_leave_the_service_up_after_each(service: Service) -> None:
     service.sh("start", check=True)
-    for _ in range(10):
+    for _ in range(5):
         service.sh("restart", check=True)
         assert service.request()[0] == 200
 
