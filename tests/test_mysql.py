@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any
 import gevent
 import pymysql
 import pytest
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from conf.settings import settings
 from tests.proxy import Proxy
@@ -19,7 +20,7 @@ from tests.support import wait_until
 from utils import mysql_pool
 from utils.errors import UnavailableError
 from utils.mysql import Done, mysql
-from utils.servers import MariaDB
+from utils.servers import MariaDB, require
 
 
 class Account(Struct):
@@ -243,6 +244,49 @@ def test_a_pool_belongs_to_its_process(accounts: MariaDB) -> None:
     os.waitpid(pid, 0)
     assert int(os.read(reader, 20)) != mine
     assert mysql.value("SELECT CONNECTION_ID()") == mine
+
+
+class SecureMariaDB(MariaDB):
+    """A MariaDB with a certificate for 127.0.0.1, and users that have to encrypt."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        require(("openssl",), dict.fromkeys(("apt", "dnf", "brew"), "openssl"))
+        openssl = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key -out cert"
+        command = ["openssl", *openssl.split(), "-addext", "subjectAltName=IP:127.0.0.1"]
+        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+
+    def command(self) -> list[str]:
+        own = [f"--ssl-cert={self.folder}/cert", f"--ssl-key={self.folder}/key"]
+        return [*super().command(), *own, "--require-secure-transport=ON"]
+
+
+@pytest.mark.parametrize(
+    ("tls", "authority", "fits"),
+    [("off", "cert", False), ("on", "", True), ("verify", "cert", True), ("verify", "", False)],
+)
+def test_tls_is_what_the_setting_says(
+    secure: SecureMariaDB, monkeypatch: pytest.MonkeyPatch, tls: Any, authority: str, fits: bool
+) -> None:
+    ca = str(secure.folder / authority) if authority else ""
+    changed = {"mysql_port": secure.port, "mysql_tls": tls, "mysql_tls_ca": ca}
+    monkeypatch.setattr(mysql_pool, "settings", structs.replace(settings, **changed))
+    monkeypatch.setattr(mysql_pool, "tls_context", mysql_pool.tls_context.__wrapped__)
+    monkeypatch.setattr(mysql_pool, "pools", {})
+    if fits:
+        cipher = mysql.row("SHOW STATUS LIKE 'Ssl_cipher'")
+        assert cipher
+        assert cipher["Value"]
+    else:
+        assert refused(mysql.value, "SELECT 1") == "MySQL is not available"
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureMariaDB]:
+    server = SecureMariaDB(tmp_path_factory.mktemp("tls"))
+    server.start()
+    yield server
+    server.stop()
 
 
 def test_a_statement_is_logged_without_its_values(
