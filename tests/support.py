@@ -202,6 +202,6 @@ class Load:
             except Exception as error:
                 self.failures.append(repr(error))
                 connection.close()
-            time.sleep(0.05)
+            time.sleep(0.1)
             self.longest = max(self.longest, time.perf_counter() - started)
         connection.close()

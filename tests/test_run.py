@@ -221,7 +221,7 @@ def test_a_stop_lets_requests_in_flight_finish(service: Service) -> None:
 
 
 def test_a_restart_waits_for_requests_in_flight(service: Service) -> None:
-    service.add_route("slow", SLOW.format(3))
+    service.add_route("slow", SLOW.format(2))
     service.sh("start", check=True)
     first, call = service.pid, Call(service, "/slow")
     service.sh("restart", check=True)
@@ -231,7 +231,7 @@ def test_a_restart_waits_for_requests_in_flight(service: Service) -> None:
 
 
 def test_a_reload_returns_while_an_old_request_goes_on(service: Service) -> None:
-    service.add_route("slow", SLOW.format(4))
+    service.add_route("slow", SLOW.format(3))
     service.sh("start", check=True)
     call = Call(service, "/slow")
     service.edit("api.py", "random.choice((-1, 0, 1))", "77")
@@ -266,7 +266,7 @@ def test_reloads_in_a_row_under_load_lose_no_request(service: Service) -> None:
 
 def test_restarts_in_a_row_leave_the_service_up_after_each(service: Service) -> None:
     service.sh("start", check=True)
-    for _ in range(5):
+    for _ in range(3):
         service.sh("restart", check=True)
         assert service.request()[0] == 200
 

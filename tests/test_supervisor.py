@@ -54,6 +54,7 @@ def make_supervisor(make_service: Callable[..., Service]) -> Iterator[Callable[[
     yield make
     for supervisor in made:
         supervisor.process.terminate()
+    for supervisor in made:
         assert supervisor.process.wait(30) == 0
 
 
