@@ -7,13 +7,14 @@ stock = warehouse.get(f"/stock/{item}").decode(Stock)
 import logging
 import math
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partialmethod
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NamedTuple, TypeVar, overload
-from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import gevent
 import msgspec
@@ -31,7 +32,7 @@ from utils.log import logger
 
 T = TypeVar("T")
 
-FAULTS = (OSError, HTTPError, ValueError)  # requests' errors are OSErrors; their texts tell URLs
+FAULTS = (OSError, HTTPError, ValueError)  # requests' own are OSErrors; their texts tell URLs
 MAX_REDIRECTS = 3
 CHUNK_BYTES = 1 << 16
 
@@ -58,17 +59,25 @@ class Answer(NamedTuple):
             raise unavailable(self.upstream, "answered what it should not", str(error)) from None
 
 
+class Policy(Retry):
+    """When a request is sent again."""
+
+    def increment(self, *args: Any, **options: Any) -> "Policy":
+        """Count an attempt, and leave its answer unread: urllib3 would read it, however long."""
+        if response := options.get("response"):
+            response.close()
+        return super().increment(*args, **options)
+
+
 class Session(requests.Session):
     """A session that takes nothing from the environment, keeps no cookies, follows nothing."""
 
-    def __init__(self, upstream: "Upstream") -> None:
+    def __init__(self, retries: int) -> None:
         super().__init__()
-        self.auth = upstream.auth
-        self.headers.update(upstream.headers)
         self.trust_env = False  # no proxies, no .netrc
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        policy = Retry(
-            upstream.retries,
+        policy = Policy(
+            retries,
             other=0,  # TLS that breaks, for one: urllib3 would send even a POST again
             allowed_methods={"GET", "HEAD", "OPTIONS", "PUT", "DELETE"},
             status_forcelist={502, 503, 504},
@@ -78,7 +87,7 @@ class Session(requests.Session):
             respect_retry_after_header=False,
             raise_on_status=False,
         )
-        # A pool that blocks grows a slot too many whenever a wait for it is cut.
+        # Not one that blocks: it grows by a slot whenever a wait for it is cut.
         adapter = HTTPAdapter(pool_maxsize=settings.worker_connections, max_retries=policy)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
@@ -90,10 +99,10 @@ class Session(requests.Session):
 class Upstream:
     """Another service, at a URL that may hold a path for all calls, a user and a password.
 
-    A call takes `total_timeout` seconds at most, whatever it waits for. Its failures are
-    UnavailableErrors, answers of 429 and 5xx among them, or a DeadlineError if the request at
-    hand had less time left. GET, HEAD, OPTIONS, PUT and DELETE are sent again, up to `retries`
-    times; any other method only if there was no connection that it could have been sent over.
+    A call takes `total_timeout` seconds at most, whatever it waits for. If it fails, or is
+    answered with 429 or 5xx, it raises UnavailableError; DeadlineError if the request at hand
+    had less time left. GET, HEAD, OPTIONS, PUT and DELETE are sent again, up to `retries`
+    times; any other method only if there was no connection that it could have gone over.
     """
 
     def __init__(
@@ -118,7 +127,7 @@ class Upstream:
         """Return this process's session, made at first use: a fork must not share connections."""
         pid = os.getpid()
         if pid not in self.sessions:
-            self.sessions[pid] = Session(self)
+            self.sessions[pid] = Session(self.retries)
         return self.sessions[pid]
 
     def request(
@@ -132,17 +141,19 @@ class Upstream:
     ) -> Answer:
         """Send a request, and return the answer.
 
-        The path is plain text: it is quoted, so that nothing in it becomes a query or leads
-        elsewhere; ValueError if it tries to. GET and HEAD are followed to where they are
-        redirected on the same host; any other redirect is an answer.
+        The path is plain text and gets quoted; ValueError if it tries to lead elsewhere. GET
+        and HEAD go on to where they are redirected on the same host; any other redirect is
+        an answer.
         """
         kind = {} if json is UNSET else {"Content-Type": "application/json"}
+        own = {**kind, **self.headers, **(headers or {})}
         request = requests.Request(
             method,
             self.url + quoted(path),
             params=params,
             data=None if json is UNSET else msgspec.json.encode(json),
-            headers={**kind, **(headers or {}), **headers_of_a_call(self.total_timeout)},
+            headers={**own, **headers_of_a_call(self.total_timeout)},
+            auth=self.auth,
         )
         return self.send(self.session().prepare_request(request))
 
@@ -152,64 +163,55 @@ class Upstream:
     delete = partialmethod(request, "DELETE")
 
     def send(self, request: requests.PreparedRequest) -> Answer:
-        """Send the request within the time that there is, and log how long that takes."""
-        status, started = "failed", time.perf_counter()
-        try:
-            with self.guarded():
-                answer = self.follow(request)
-            status = str(answer.status)
-            return answer
-        finally:
-            milliseconds = (time.perf_counter() - started) * 1000
-            logger.debug("%s: %s %s %.3f ms", self.name, request.method, status, milliseconds)
-
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Bound the time of what runs inside, and turn its faults into ServiceErrors."""
-        limit = remaining(self.total_timeout)
-        if limit <= 0:
+        """Send a request and read the answer, all within the time that there is."""
+        started, outer, status = time.monotonic(), sys.exc_info()[1], "-"
+        if (limit := remaining(self.total_timeout)) <= 0:
             raise DeadlineError
-        hurried = deadline.get(math.inf) < time.monotonic() + self.total_timeout
         timeout = gevent.Timeout(limit)
         try:
             with timeout:
-                yield
+                answer = self.follow(request)
+            status = str(answer.status)
+            return answer
         except gevent.Timeout as passed:
             if passed is not timeout:
                 raise
             error = unavailable(self.name, f"did not answer within {round(limit, 3):g} s")
+            hurried = deadline.get(math.inf) < started + self.total_timeout
             raise (DeadlineError() if hurried else error) from None
         except FAULTS as fault:
-            raise self.unavailable(fault) from None
+            raise self.explain(list(causes(fault, outer))) from None
+        finally:
+            milliseconds = (time.monotonic() - started) * 1000
+            logger.debug("%s: %s %s %.3f ms", self.name, request.method, status, milliseconds)
 
-    def unavailable(self, fault: BaseException) -> UnavailableError:
-        """Return what the caller learns of a fault of requests' or urllib3's."""
-        causes = list(chain(fault))
+    def explain(self, faults: list[BaseException]) -> UnavailableError:
+        """Return what the caller learns of faults; the log has their classes."""
         what = "broke off"
-        if any(isinstance(cause, ConnectTimeoutError) for cause in causes):
+        if any(isinstance(fault, ConnectTimeoutError) for fault in faults):
             what = "cannot be reached"
-        elif any(isinstance(cause, ReadTimeoutError) for cause in causes):
+        elif any(isinstance(fault, ReadTimeoutError) for fault in faults):
             what = f"did not answer within {self.timeouts[1]:g} s"
-        return unavailable(self.name, what, " < ".join(type(cause).__name__ for cause in causes))
+        return unavailable(self.name, what, " < ".join(type(fault).__name__ for fault in faults))
 
     def follow(self, request: requests.PreparedRequest) -> Answer:
-        """Send the request, go on to where it is redirected, and read the answer."""
+        """Send a request, go on to where it is redirected, and read the answer."""
         for _ in range(1 + MAX_REDIRECTS):
             with self.session().send(request, stream=True, timeout=self.timeouts) as response:
-                if not (target := self.target(request, response)):
+                if not (target := self.target(response)):
                     return self.read(response)
             request.prepare_url(target, None)
         raise unavailable(self.name, "redirects too often")
 
-    def target(self, request: requests.PreparedRequest, response: requests.Response) -> str | None:
-        """Return where to go on; never another host, which must not learn our headers."""
-        if not response.is_redirect or request.method not in ("GET", "HEAD"):
+    def target(self, response: requests.Response) -> str | None:
+        """Return where to go on: never to another host, which must not get our headers."""
+        if not response.is_redirect or response.request.method not in ("GET", "HEAD"):
             return None
         url = urljoin(response.url, response.headers["Location"])
         return None if self.session().should_strip_auth(response.url, url) else url
 
     def read(self, response: requests.Response) -> Answer:
-        """Return the answer, of `max_bytes` at most when it is unzipped."""
+        """Return the answer, of at most `max_bytes` when unzipped."""
         status = response.status_code
         if not 200 <= status < 500 or status == 429:
             raise unavailable(self.name, f"answered {status}")
@@ -221,33 +223,34 @@ class Upstream:
         return Answer(self.name, status, response.headers, bytes(body))
 
 
-def split(name: str, url: str) -> tuple[str, tuple[bytes, bytes] | None]:
+def split(name: str, url: str) -> tuple[str, tuple[str, str] | None]:
     """Return the URL without its user and password, and these, if it has them."""
-    with suppress(ValueError):  # its text may hold the password
+    with suppress(ValueError):  # its text may tell the password
         parts = urlsplit(url)
-        rest = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/"))
-        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            user, password = parts.username, parts.password or ""
-            auth = (unquote_to_bytes(user), unquote_to_bytes(password)) if user else None
-            return rest.geturl(), auth
+        user, password = parts.username, parts.password or ""
+        auth = (unquote(user, "latin-1"), unquote(password, "latin-1")) if user else None
+        rest = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        if fits and not parts.query and not parts.fragment:
+            return rest, auth
     raise ValueError(f"{name}: expected a URL like http://user:password@host:8080/path")
 
 
 def quoted(path: str) -> str:
-    """Return a path in which nothing leads elsewhere; ValueError if it is meant to."""
+    """Return a path in which nothing is a query, a host, or a way up."""
     if not path.startswith("/") or path.startswith("//") or {".", ".."} & set(path.split("/")):
         raise ValueError(f"expected a path like /stock/7: {path!r}")
     return quote(path, safe="/:@!$&'()*+,;=")
 
 
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what led to it."""
-    while error:
-        yield error
-        error = error.__context__
+def causes(fault: BaseException | None, outer: BaseException | None) -> Iterator[BaseException]:
+    """Yield a fault and what led to it, but not what its caller was handling already."""
+    while fault and fault is not outer:
+        yield fault
+        fault = fault.__context__
 
 
 def unavailable(name: str, what: str, cause: str = "") -> UnavailableError:
-    """Return what the caller learns; the log has the cause too."""
+    """Return what the caller learns of a failure; the log has the cause too."""
     logger.warning("%s %s%s", name, what, f": {cause}" if cause else "")
     return UnavailableError(f"{name} {what}")
