@@ -13,6 +13,7 @@ from werkzeug.test import Client, TestResponse
 from app import g_app
 from decorator import url_map
 from server import Server
+from utils.context import deadline
 from utils.errors import OverloadError, ProcessError, ServiceError, UnavailableError
 
 ORDER = b'{"order_id":12345}'
@@ -264,6 +265,11 @@ def test_a_caller_may_want_a_smaller_deadline(
     assert seconds <= time.monotonic() - started < seconds + 0.05
     assert response.status_code == 504
     assert envelope(response)["err_code"] == -6
+
+
+def test_a_deadline_ends_with_its_request(client: Client) -> None:
+    post(client)
+    assert deadline.get(None) is None
 
 
 def test_a_route_may_have_a_deadline_of_its_own(

@@ -30,7 +30,7 @@ def limited(seconds: float) -> Iterator[None]:
     """Bound what runs inside, wherever it waits; raise DeadlineError when the time is up."""
     if seconds <= 0:
         raise DeadlineError
-    deadline.set(time.monotonic() + seconds)
+    token = deadline.set(time.monotonic() + seconds)
     timeout = gevent.Timeout(seconds)
     try:
         with timeout:
@@ -39,6 +39,8 @@ def limited(seconds: float) -> Iterator[None]:
         if passed is not timeout:
             raise
         raise DeadlineError from None
+    finally:
+        deadline.reset(token)
 
 
 def next_traceparent() -> str:
