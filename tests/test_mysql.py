@@ -3,6 +3,7 @@
 import logging
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -98,6 +99,7 @@ def test_the_verbs(accounts: MariaDB) -> None:
     assert mysql.execute_many("INSERT INTO accounts (cents) VALUES (%s)", [(1,), (2,)]) == 2
     assert mysql.execute_many("INSERT INTO accounts (cents) VALUES (%s)", []) == 0
     assert mysql.value("SELECT '100%%' = %s", "100%") == 1
+    assert mysql.value("SELECT '100%'") == "100%"
     assert (
         mysql.value("SELECT %s", "'; DROP TABLE accounts; -- 😀") == "'; DROP TABLE accounts; -- 😀"
     )
@@ -209,13 +211,58 @@ def test_a_half_sent_statement_never_goes_back_to_the_pool(
 def test_who_finds_no_free_connection_is_refused_in_time(accounts: MariaDB) -> None:
     busy = [gevent.spawn(mysql.value, "SELECT SLEEP(0.9)") for _ in range(4)]
     wait_until(lambda: in_use() == 4)
-    started = time.monotonic()
-    waiters = [gevent.spawn(refused, mysql.value, "SELECT 1") for _ in range(12)]
-    gevent.joinall([*busy, *waiters])
-    assert [waiter.value for waiter in waiters] == ["MySQL is busy"] * 12
-    assert all(waiter.value for waiter in waiters)
-    assert time.monotonic() - started < 2
+    seconds = []
+
+    def wait() -> None:
+        started = time.monotonic()
+        assert refused(mysql.value, "SELECT 1") == "MySQL is busy"
+        seconds.append(time.monotonic() - started)
+
+    waiters = [gevent.spawn(wait) for _ in range(12)]
+    gevent.joinall([*busy, *waiters], raise_error=True)
+    assert len(seconds) == 12
+    assert min(seconds) > settings.mysql_pool_timeout - 0.01
+    assert max(seconds) < settings.mysql_pool_timeout + 0.1
     assert len(connections(accounts)) == 4
+
+
+def test_a_connection_that_cannot_be_set_up_is_not_pooled(
+    accounts: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: mysql_pool.Connection) -> None:
+        self.query("SET SESSION no_such_variable = 1")
+
+    monkeypatch.setattr(mysql_pool.Connection, "limit_statements", fail)
+    for _ in range(settings.mysql_pool_size + 1):
+        assert refused(mysql.value, "SELECT 1") == "MySQL is not available"
+
+
+def test_a_server_that_became_read_only_is_left(accounts: MariaDB) -> None:
+    first = mysql.value("SELECT CONNECTION_ID()")
+    accounts.run("SET GLOBAL read_only = 1")
+    try:
+        assert refused(mysql.execute, "UPDATE accounts SET cents = 0") == "MySQL is not available"
+    finally:
+        accounts.run("SET GLOBAL read_only = 0")
+    assert mysql.value("SELECT CONNECTION_ID()") != first
+
+
+def test_who_loses_a_deadlock_is_refused_and_the_other_one_is_not(accounts: MariaDB) -> None:
+    both = threading.Barrier(2)
+
+    def swap(first: int, second: int) -> str | None:
+        with suppress(UnavailableError), mysql.transaction() as tx:
+            tx.execute("UPDATE accounts SET cents = cents + 1 WHERE id = %s", first)
+            both.wait()
+            tx.execute("UPDATE accounts SET cents = cents + 1 WHERE id = %s", second)
+            return "done"
+        return None
+
+    calls = [gevent.spawn(swap, 1, 2), gevent.spawn(swap, 2, 1)]
+    gevent.joinall(calls, raise_error=True)
+    assert {call.value for call in calls} == {"done", None}
+    assert cents(accounts) == [101, 101]
+    assert len(connections(accounts)) == 2
 
 
 def refused(call: Callable[..., Any], *arguments: Any) -> str:

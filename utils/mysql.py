@@ -5,7 +5,7 @@
         tx.execute("UPDATE accounts SET cents = cents - %s WHERE id = %s", 100, 1)
         tx.execute("UPDATE accounts SET cents = cents + %s WHERE id = %s", 100, 2)
 
-Values are always parameters: a `%s` in the statement for each, and `%%` for a percent sign.
+Values are always parameters: a `%s` in the statement for each, and then `%%` for a percent sign.
 Nothing is ever sent twice. UnavailableError says that MySQL is away or full, and, after a write,
 that nobody knows whether it was done; what else MySQL refuses raises PyMySQL's own errors.
 """
@@ -29,22 +29,26 @@ from utils.mysql_pool import Connection, pool, unavailable
 T = TypeVar("T")
 Row = dict[str, Any]
 
-# The server's codes for: it is full, shuts down, refuses the login or has become read-only; a
-# statement was ended, waited too long for a lock or lost a deadlock; the connection was killed.
+# The server's codes for: it is full, shuts down, refuses the login or has become read-only; the
+# connection was killed. A new connection may lead to a server that is better.
 AWAY = {
     ER.CON_COUNT_ERROR,
     ER.DBACCESS_DENIED_ERROR,
     ER.ACCESS_DENIED_ERROR,
     ER.SERVER_SHUTDOWN,
     ER.TOO_MANY_USER_CONNECTIONS,
+    ER.OPTION_PREVENTS_STATEMENT,
+    1836,  # read-only mode
+    1927,  # MariaDB: connection was killed
+    4031,  # MySQL: disconnected for inactivity
+}
+# A statement was ended, waited too long for a lock, or lost a deadlock.
+BUSY = {
     ER.LOCK_WAIT_TIMEOUT,
     ER.LOCK_DEADLOCK,
-    ER.OPTION_PREVENTS_STATEMENT,
     ER.QUERY_INTERRUPTED,
-    1927,  # MariaDB: connection was killed
     1969,  # MariaDB: max_statement_time
     3024,  # MySQL: max_execution_time
-    4031,  # MySQL: disconnected for inactivity
 }
 # In a message of MySQL's: the first quotation that is no name, and what follows it.
 VALUES = re.compile(r"(?<!column )(?<!key )(?<!table )'.*", re.DOTALL | re.IGNORECASE)
@@ -157,9 +161,9 @@ def send(
         code = error.args[0] if error.args else 0
         if not settings.log_sql_values:
             error.args = (code, *(VALUES.sub("'...'", str(text)) for text in error.args[1:]))
-        if not is_servers(code):
-            connection.close()
         if code in AWAY or not is_servers(code):
+            connection.close()
+        if code in BUSY or not connection.open:
             raise unavailable(error) from error
         raise
     except BaseException:

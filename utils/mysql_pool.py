@@ -68,9 +68,12 @@ class Connection(pymysql.connections.Connection):  # type: ignore[misc]
             with gevent.Timeout(limit, TimeoutError(f"not within {limit:g} s")):
                 super().connect(sock)
                 self.limit_statements()
+            self.since = time.monotonic()
         except MySQLError as error:
             raise unavailable(error) from error
-        self.since = time.monotonic()
+        finally:
+            if not self.since:
+                self.close()
 
     def limit_statements(self) -> None:
         """Have the server end what its client gave up, also if it cannot be told to."""
