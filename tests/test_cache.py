@@ -233,6 +233,17 @@ def test_what_changed_while_redis_hung_is_gone_when_it_is_back(store: Store, red
     assert breaker.undeleted == {}
 
 
+def test_a_long_outage_fills_no_memory(redis: Redis, redis_proxy: Proxy) -> None:
+    redis_proxy.close()
+    breaker.delete("a", "b", seconds=0.1)
+    breaker.delete("c", seconds=60)
+    assert set(breaker.undeleted) == {"a", "b", "c"}
+    wait_until(lambda: set(breaker.undeleted) == {"c"}, PROBE_SECONDS + 1)
+    assert breaker.open
+    redis_proxy.open()
+    wait_until(lambda: breaker.undeleted == {})
+
+
 def test_a_change_whose_deletion_is_cut_is_made_good(store: Store, redis: Redis) -> None:
     load = keep(store)
     load("a")

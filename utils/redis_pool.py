@@ -82,10 +82,13 @@ class Breaker:
         self.remember(keys, seconds)
 
     def remember(self, keys: tuple[str, ...], seconds: float) -> None:
-        """Note keys that are still to be deleted, until they have expired by themselves."""
+        """Note keys that are still to be deleted."""
+        self.undeleted |= dict.fromkeys(keys, time.monotonic() + seconds)
+
+    def drop_expired(self) -> None:
+        """Drop the notes of keys that have expired by themselves."""
         now = time.monotonic()
         self.undeleted = {key: end for key, end in self.undeleted.items() if end > now}
-        self.undeleted |= dict.fromkeys(keys, now + seconds)
 
     def delete_rest(self) -> None:
         """Delete what is still to be deleted, and what is noted meanwhile."""
@@ -106,6 +109,7 @@ class Breaker:
         """Close as soon as Redis answers and holds nothing that should be gone."""
         while self.open:
             gevent.sleep(PROBE_SECONDS)
+            self.drop_expired()
             try:
                 attempt("PING")
                 self.delete_rest()
