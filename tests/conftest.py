@@ -39,7 +39,7 @@ os.environ.update(
 from werkzeug.test import Client
 
 from app import g_app
-from tests.support import Service, install_shells
+from tests.support import Service, need
 
 if not Path(sys.prefix, "installed").is_file():
     pytest.exit("run the tests with: sh run.sh test", returncode=2)
@@ -54,7 +54,7 @@ def client() -> Client:
 @pytest.fixture(scope="session", params=["dash", "busybox sh"])
 def shell(request: pytest.FixtureRequest) -> list[str]:
     """The shells that run.sh has to run under."""
-    install_shells()
+    need("dash", "busybox")
     return str(request.param).split()
 
 

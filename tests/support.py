@@ -14,22 +14,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from utils.servers import free_port
+from utils.servers import free_port, require
 
 ROOT = Path(__file__).parent.parent
 OWN = ("ENV_FILE", "MYSQL_", "REDIS_")  # settings of the tests' own process
 LEFT_OUT = (".*", "__pycache__", "logs", "run", "tests")
 
 
-def install_shells() -> None:
-    """Have dash and busybox, or fail with the command that brings them."""
-    missing = [name for name in ("dash", "busybox") if shutil.which(name) is None]
-    if not missing:
-        return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise RuntimeError(f"the tests need {missing}: apt install {' '.join(missing)}")
-    subprocess.run(["apt-get", "update"], check=True, capture_output=True)
-    subprocess.run(["apt-get", "install", "-y", *missing], check=True, capture_output=True)
+def need(*programs: str) -> None:
+    """Have programs whose packages have their names."""
+    for name in programs:
+        require((name,), dict.fromkeys(("apt", "dnf", "brew"), name))
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20) -> Any:
@@ -40,6 +35,17 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20) -> Any:
             return value
         time.sleep(0.02)
     raise AssertionError(f"not within {seconds} s: {condition}")
+
+
+def certify(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for 127.0.0.1, and return its file and its key's."""
+    need("openssl")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test"
+    names = ("-addext", "subjectAltName=IP:127.0.0.1")
+    files = ("-out", certificate, "-keyout", key)
+    subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
+    return certificate, key
 
 
 def alive(pid: int) -> bool:

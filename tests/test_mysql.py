@@ -2,7 +2,6 @@
 
 import logging
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +16,11 @@ from msgspec import Struct, structs
 
 from conf.settings import settings
 from tests.proxy import Proxy
-from tests.support import wait_until
+from tests.support import certify, wait_until
 from utils import mysql_pool
 from utils.errors import UnavailableError
 from utils.mysql import Done, mysql
-from utils.servers import MariaDB, require
+from utils.servers import MariaDB
 
 
 class Account(Struct):
@@ -298,24 +297,21 @@ class SecureMariaDB(MariaDB):
 
     def prepare(self) -> None:
         super().prepare()
-        require(("openssl",), dict.fromkeys(("apt", "dnf", "brew"), "openssl"))
-        openssl = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key -out cert"
-        command = ["openssl", *openssl.split(), "-addext", "subjectAltName=IP:127.0.0.1"]
-        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+        self.certificate, self.key = certify(self.folder)
 
     def command(self) -> list[str]:
-        own = [f"--ssl-cert={self.folder}/cert", f"--ssl-key={self.folder}/key"]
+        own = [f"--ssl-cert={self.certificate}", f"--ssl-key={self.key}"]
         return [*super().command(), *own, "--require-secure-transport=ON"]
 
 
 @pytest.mark.parametrize(
-    ("tls", "authority", "fits"),
-    [("off", "cert", False), ("on", "", True), ("verify", "cert", True), ("verify", "", False)],
+    ("tls", "trusted", "fits"),
+    [("off", True, False), ("on", False, True), ("verify", True, True), ("verify", False, False)],
 )
 def test_tls_is_what_the_setting_says(
-    secure: SecureMariaDB, monkeypatch: pytest.MonkeyPatch, tls: Any, authority: str, fits: bool
+    secure: SecureMariaDB, monkeypatch: pytest.MonkeyPatch, tls: Any, trusted: bool, fits: bool
 ) -> None:
-    ca = str(secure.folder / authority) if authority else ""
+    ca = str(secure.certificate) if trusted else ""
     changed = {"mysql_port": secure.port, "mysql_tls": tls, "mysql_tls_ca": ca}
     monkeypatch.setattr(mysql_pool, "settings", structs.replace(settings, **changed))
     monkeypatch.setattr(mysql_pool, "tls_context", mysql_pool.tls_context.__wrapped__)

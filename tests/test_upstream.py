@@ -25,6 +25,7 @@ from gevent.event import Event
 from gevent.server import StreamServer
 
 from tests.proxy import RESET
+from tests.support import certify
 from utils.context import deadline, limited, request_uuid, trace
 from utils.errors import DeadlineError, UnavailableError
 from utils.http import MAX_REDIRECTS, Answer, Upstream
@@ -376,30 +377,16 @@ def test_what_must_not_be_sent_twice_is_not(
     assert faulty.count(path) == 1
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A key and a certificate for 127.0.0.1, in one file."""
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test"
-    alternative = "subjectAltName=IP:127.0.0.1"
-    subprocess.run(
-        [*command.split(), "-addext", alternative, "-keyout", path, "-out", f"{path}.crt"],
-        check=True,
-        capture_output=True,
-    )
-    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
-    return path
-
-
-def test_a_post_over_tls_that_breaks_is_sent_once(certificate: Path) -> None:
+def test_a_post_over_tls_that_breaks_is_sent_once(tmp_path: Path) -> None:
+    certificate, key = certify(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(certificate, key)
     faulty = Faulty(ssl_context=context)
-    upstream = Upstream("warehouse", faulty.url.replace("http", "https"))
+    url = faulty.url.replace("http", "https")
     with pytest.raises(UnavailableError, match="broke off"):
-        upstream.get("/echo/1")
+        Upstream("warehouse", url).get("/echo/1")
     assert faulty.requests == []  # it does not trust the certificate
-    upstream.session().verify = str(certificate)
+    upstream = Upstream("warehouse", url, ca_file=str(certificate))
     assert ask(upstream, 1) == "1"
     for path in ("/cut", "/reset", "/scramble"):
         with pytest.raises(UnavailableError, match="broke off"):

@@ -72,9 +72,10 @@ class Policy(Retry):
 class Session(requests.Session):
     """A session that takes nothing from the environment, keeps no cookies, follows nothing."""
 
-    def __init__(self, retries: int) -> None:
+    def __init__(self, retries: int, ca_file: str) -> None:
         super().__init__()
         self.trust_env = False  # no proxies, no .netrc
+        self.verify = ca_file or True
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         policy = Policy(
             retries,
@@ -103,6 +104,7 @@ class Upstream:
     answered with 429 or 5xx, it raises UnavailableError; DeadlineError if the request at hand
     had less time left. GET, HEAD, OPTIONS, PUT and DELETE are sent again, up to `retries`
     times; any other method only if there was no connection that it could have gone over.
+    `ca_file` holds the authorities to trust instead of the public ones, as PEM.
     """
 
     def __init__(
@@ -115,9 +117,11 @@ class Upstream:
         total_timeout: float = 5.0,
         retries: int = 2,
         max_bytes: int = 4 << 20,
+        ca_file: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.name, self.retries, self.max_bytes = name, retries, max_bytes
+        self.name, self.max_bytes = name, max_bytes
+        self.retries, self.ca_file = retries, ca_file
         self.timeouts, self.total_timeout = (connect_timeout, read_timeout), total_timeout
         self.url, self.auth = split(name, url)
         self.headers = headers or {}
@@ -127,7 +131,7 @@ class Upstream:
         """Return this process's session, made at first use: a fork must not share connections."""
         pid = os.getpid()
         if pid not in self.sessions:
-            self.sessions[pid] = Session(self.retries)
+            self.sessions[pid] = Session(self.retries, self.ca_file)
         return self.sessions[pid]
 
     def request(
