@@ -4,6 +4,7 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import atexit
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 os.environ["ENV_FILE"] = os.devnull
 os.environ["LOG_DIR"] = tempfile.mkdtemp(prefix="pyserver-logs-")
+atexit.register(shutil.rmtree, os.environ["LOG_DIR"], ignore_errors=True)
 for name in ("PYTHON", "GUNICORN_CMD_ARGS"):
     os.environ.pop(name, None)
 
