@@ -80,6 +80,15 @@ def test_no_two_calls_share_a_key(redis: Redis) -> None:
     assert load("1") == ["1", "x"]
 
 
+@pytest.mark.parametrize("key", ["pair", "pair:{one}", "pair:{one}:{two}"])
+def test_a_key_without_all_arguments_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=f"^{key}: expected the name of each argument"):
+
+        @cached(key, 60)
+        def load(one: str, other: str) -> str:
+            return one + other
+
+
 def test_nobody_can_change_what_others_get(store: Store) -> None:
     load = keep(store)
     store.seconds = 0.1

@@ -19,7 +19,7 @@ from tests.proxy import Proxy
 from tests.support import certify, wait_until
 from utils import mysql_pool
 from utils.errors import UnavailableError
-from utils.mysql import Done, mysql
+from utils.mysql import Done, Transaction, mysql
 from utils.servers import MariaDB
 
 
@@ -146,6 +146,66 @@ def test_a_transaction_whose_connection_dies_between_its_statements_does_nothing
     assert cents(accounts) == [100, 100]
 
 
+def test_a_transaction_that_lost_a_deadlock_cannot_go_on(accounts: MariaDB) -> None:
+    def swap(tx: Transaction, first: int, second: int, both: threading.Barrier) -> None:
+        tx.execute("UPDATE accounts SET cents = cents + 1 WHERE id = %s", first)
+        both.wait()
+        with suppress(UnavailableError):
+            tx.execute("UPDATE accounts SET cents = cents + 1 WHERE id = %s", second)
+        tx.execute("INSERT INTO accounts (cents) VALUES (0)")
+
+    assert deadlock(swap) == ["MySQL is not available", None]
+    assert cents(accounts) == [101, 101, 0]
+
+
+def test_who_loses_a_deadlock_is_refused_and_the_other_one_is_not(accounts: MariaDB) -> None:
+    def swap(tx: Transaction, first: int, second: int, both: threading.Barrier) -> None:
+        tx.execute("UPDATE accounts SET cents = cents + 1 WHERE id = %s", first)
+        both.wait()
+        tx.execute("UPDATE accounts SET cents = cents + 1 WHERE id = %s", second)
+
+    assert deadlock(swap) == ["MySQL is not available", None]
+    assert cents(accounts) == [101, 101]
+
+
+def deadlock(work: Callable[[Transaction, int, int, threading.Barrier], None]) -> list[Any]:
+    """Have two transactions work crosswise; return what the loser is refused with, and None."""
+    both = threading.Barrier(2)
+
+    def run(first: int, second: int) -> str | None:
+        try:
+            with mysql.transaction() as tx:
+                work(tx, first, second, both)
+        except UnavailableError as error:
+            return str(error)
+        return None
+
+    calls = [gevent.spawn(run, 1, 2), gevent.spawn(run, 2, 1)]
+    gevent.joinall(calls, raise_error=True)
+    return sorted((call.value for call in calls), key=str)
+
+
+def test_greenlets_that_share_a_transaction_take_turns(accounts: MariaDB) -> None:
+    with mysql.transaction() as tx:
+        calls = [gevent.spawn(tx.value, "SELECT SLEEP(0.02) + %s", n) for n in range(5)]
+        gevent.joinall(calls, raise_error=True)
+        late = gevent.spawn(tx.value, "SELECT 5")
+    assert [call.value for call in calls] == list(range(5))
+    with pytest.raises(RuntimeError):
+        late.get()
+
+
+def test_a_transaction_is_cut_while_another_greenlet_uses_it(accounts: MariaDB) -> None:
+    with gevent.Timeout(0.1, False), mysql.transaction() as tx:
+        tx.execute("UPDATE accounts SET cents = 0")
+        call = gevent.spawn(refused, tx.value, "SELECT SLEEP(9)")
+        call.join()
+    assert call.get(timeout=0.5) == "MySQL is not available"
+    wait_until(lambda: in_use() == 0)
+    wait_until(lambda: not connections(accounts, "info LIKE 'SELECT SLEEP%'"))
+    assert cents(accounts) == [100, 100]
+
+
 def test_many_rows_are_written_whole_or_not_at_all(accounts: MariaDB) -> None:
     rows = [(i, "x" * 1000) for i in range(3, 3000)]
     mysql.execute("ALTER TABLE accounts ADD text TEXT")
@@ -165,6 +225,24 @@ def test_a_transaction_left_open_never_reaches_the_next_request(accounts: MariaD
     assert cents(accounts) == [1, 1]
 
 
+def test_a_session_without_autocommit_never_reaches_the_next_request(accounts: MariaDB) -> None:
+    mysql.execute("SET autocommit = 0")
+    mysql.execute("UPDATE accounts SET cents = 1")
+    assert cents(accounts) == [1, 1]
+
+
+def test_a_procedure_answers_and_fails_in_its_own_request(accounts: MariaDB) -> None:
+    mysql.execute(
+        "CREATE OR REPLACE PROCEDURE add_account(number INT) BEGIN"
+        " SELECT number; INSERT INTO accounts (id, cents) VALUES (number, 1); SELECT 1; END"
+    )
+    assert mysql.rows("CALL add_account(%s)", 7) == [{"number": 7}]
+    assert cents(accounts) == [100, 100, 1]
+    with pytest.raises(pymysql.err.IntegrityError):
+        mysql.rows("CALL add_account(%s)", 7)
+    assert mysql.value("SELECT 2") == 2
+
+
 def test_killed_connections_are_replaced_before_anyone_notices(
     accounts: MariaDB, mysql_proxy: Proxy
 ) -> None:
@@ -181,6 +259,10 @@ def test_a_write_that_times_out_is_not_sent_again(accounts: MariaDB) -> None:
         mysql.execute("INSERT INTO accounts (cents) SELECT SLEEP(%s)", 1.5)
     wait_until(lambda: not connections(accounts, "info LIKE '%SLEEP%'"))
     assert len(cents(accounts)) == 2
+
+
+def test_the_server_itself_ends_what_takes_too_long(accounts: MariaDB) -> None:
+    assert mysql.value("SELECT @@max_statement_time") == settings.mysql_read_timeout
 
 
 @pytest.mark.parametrize("cut", [gevent.Timeout(0.1), gevent.GreenletExit()])
@@ -244,24 +326,6 @@ def test_a_server_that_became_read_only_is_left(accounts: MariaDB) -> None:
     finally:
         accounts.run("SET GLOBAL read_only = 0")
     assert mysql.value("SELECT CONNECTION_ID()") != first
-
-
-def test_who_loses_a_deadlock_is_refused_and_the_other_one_is_not(accounts: MariaDB) -> None:
-    both = threading.Barrier(2)
-
-    def swap(first: int, second: int) -> str | None:
-        with suppress(UnavailableError), mysql.transaction() as tx:
-            tx.execute("UPDATE accounts SET cents = cents + 1 WHERE id = %s", first)
-            both.wait()
-            tx.execute("UPDATE accounts SET cents = cents + 1 WHERE id = %s", second)
-            return "done"
-        return None
-
-    calls = [gevent.spawn(swap, 1, 2), gevent.spawn(swap, 2, 1)]
-    gevent.joinall(calls, raise_error=True)
-    assert {call.value for call in calls} == {"done", None}
-    assert cents(accounts) == [101, 101]
-    assert len(connections(accounts)) == 2
 
 
 def refused(call: Callable[..., Any], *arguments: Any) -> str:

@@ -15,6 +15,8 @@ import random
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from math import ceil
+from string import Formatter
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, get_type_hints
 from urllib.parse import quote
 
@@ -66,6 +68,8 @@ class Cached(Generic[P, T]):
     def __init__(self, function: Callable[P, T], key: str, ttl: float) -> None:
         self.function, self.key, self.ttl = function, key, ttl
         self.signature = inspect.signature(function)
+        if {name for _, name, *_ in Formatter().parse(key) if name} != {*self.signature.parameters}:
+            raise ValueError(f"{key}: expected the name of each argument of {function} in braces")
         self.decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(
             get_type_hints(function)["return"]
         )
@@ -169,7 +173,8 @@ def fill(key: str, load: Load, ttl: float) -> Filled:
         gevent.spawn(leave, key, token)  # without waiting: the time may be up
         raise
     seconds = min(ttl, MISSING_SECONDS) if value == b"null" else ttl
-    return Filled(value, leave(key, token, value, int(seconds * 1000 * random.uniform(0.9, 1))))
+    milliseconds = ceil(seconds * 1000 * random.uniform(0.9, 1))
+    return Filled(value, leave(key, token, value, milliseconds))
 
 
 def enter(key: str, token: str) -> Any:

@@ -8,6 +8,8 @@
 Values are always parameters: a `%s` in the statement for each, and then `%%` for a percent sign.
 Nothing is ever sent twice. UnavailableError says that MySQL is away or full, and, after a write,
 that nobody knows whether it was done; what else MySQL refuses raises PyMySQL's own errors.
+Connections go from request to request: leave nothing in a session (SET, GET_LOCK, LOCK TABLES,
+temporary tables).
 """
 
 import logging
@@ -15,6 +17,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, NamedTuple, TypeVar, overload
 
 import msgspec
@@ -23,6 +26,7 @@ from pymysql.constants import ER
 from pymysql.cursors import DictCursor
 
 from conf.settings import settings
+from utils.errors import UnavailableError
 from utils.log import logger
 from utils.mysql_pool import Connection, pool, unavailable
 
@@ -110,12 +114,18 @@ class Transaction(Statements):
 
     def __init__(self, connection: Connection) -> None:
         self.connection: Connection | None = connection
+        self.lock = Lock()
 
-    def run(self, sql: str, values: Sequence[Any], many: bool = False) -> DictCursor:
-        """Send one statement of the transaction."""
-        if self.connection is None:
-            raise RuntimeError("the transaction is over")
-        return send(self.connection, sql, values, many)
+    def run(self, sql: str, values: Sequence[Any] = (), many: bool = False) -> DictCursor:
+        """Send one statement of the transaction, after those that other greenlets sent."""
+        with self.lock:
+            if (connection := self.connection) is None:
+                raise RuntimeError("the transaction is over")
+            try:
+                return send(connection, sql, values, many)
+            except UnavailableError:  # it may be rolled back: what came now would stand alone
+                connection.close()
+                raise
 
 
 class MySQL(Statements):
@@ -137,17 +147,16 @@ class MySQL(Statements):
             tx = Transaction(connection)
             try:
                 yield tx
-                tx.connection = None
-                send(connection, "COMMIT")
+                tx.run("COMMIT")
             except Exception:
-                tx.connection = None
                 if connection.open:
-                    send(connection, "ROLLBACK")
+                    tx.run("ROLLBACK")
                 raise
             except BaseException:  # the time is up: closing rolls back, and does not wait
-                tx.connection = None
                 connection.close()
                 raise
+            finally:
+                tx.connection = None
 
 
 def send(
@@ -157,6 +166,8 @@ def send(
     cursor, started = connection.cursor(), time.perf_counter()
     try:
         cursor.executemany(sql, values) if many else cursor.execute(sql, values or None)
+        while connection._result.has_next:  # of a CALL: the last one says whether all went well
+            connection.next_result()
     except MySQLError as error:
         code = error.args[0] if error.args else 0
         if not settings.log_sql_values:

@@ -2,6 +2,7 @@
 
 import os
 import select
+import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -60,6 +61,7 @@ class Connection(pymysql.connections.Connection):  # type: ignore[misc]
     """A connection that logs in within MYSQL_CONNECT_TIMEOUT, and closes without waiting."""
 
     since = 0.0
+    _sock: Any
 
     def connect(self, sock: Any = None) -> None:
         """Connect and log in; `connect_timeout` alone bounds no more than TCP's handshake."""
@@ -84,13 +86,18 @@ class Connection(pymysql.connections.Connection):  # type: ignore[misc]
             self.query(f"SET SESSION max_execution_time = {seconds * 1000:.0f}")
 
     def close(self) -> None:
-        """Close the socket; COM_QUIT would have to wait behind what is half sent."""
-        self._force_close()
+        """Close the socket, also while another greenlet reads; a COM_QUIT would have to wait."""
+        sock, self._sock, self._rfile = self._sock, None, None
+        if sock:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
 
     @property
-    def in_transaction(self) -> bool:
-        """Whether the server has a transaction open for this connection."""
-        return bool(self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS)
+    def commits(self) -> bool:
+        """Whether the next statement would be a transaction of its own."""
+        in_transaction = self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS
+        return self.get_autocommit() and not in_transaction
 
 
 def is_quiet(connection: Connection) -> bool:
@@ -153,8 +160,8 @@ class Pool:
 
     def take_back(self, connection: Connection, lease: PooledDedicatedDBConnection) -> None:
         """Pool a connection that is as good as new; have any other one killed first."""
-        if connection.open and connection.in_transaction:
-            logger.warning("MySQL: a transaction was left open and is rolled back")
+        if connection.open and not connection.commits:
+            logger.warning("MySQL: a transaction or a session without autocommit was left open")
             connection.close()
         if connection.open or not connection.since:
             self.free(lease)
