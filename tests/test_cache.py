@@ -14,7 +14,8 @@ from tests.proxy import Proxy
 from tests.support import wait_until
 from utils import cache, redis_pool
 from utils.cache import cached, client
-from utils.errors import UnavailableError, as_service_error
+from utils.context import limited
+from utils.errors import DeadlineError, UnavailableError, as_service_error
 from utils.redis_pool import PROBE_SECONDS, breaker
 from utils.servers import Redis
 
@@ -153,6 +154,30 @@ def test_a_load_that_is_cut_is_taken_over(store: Store) -> None:
     gevent.joinall(calls, timeout=3)
     assert [call.value for call in calls] == [Thing("a", 1)] * 3
     assert store.loads == 2
+
+
+def test_who_had_too_little_time_to_load_fails_nobody_else(store: Store) -> None:
+    load = keep(store)
+    store.seconds, store.fault = 0.2, DeadlineError()
+    first = gevent.spawn(load, "a")
+    wait_until(lambda: store.loads == 1)
+    calls = [gevent.spawn(load, "a") for _ in range(5)]
+    with pytest.raises(DeadlineError):
+        first.get()
+    store.fault = None
+    gevent.joinall(calls, timeout=3)
+    assert [call.value for call in calls] == [Thing("a", 1)] * 5
+    assert store.loads == 2
+
+
+def test_a_load_whose_worker_died_is_taken_over_in_time(store: Store) -> None:
+    load = keep(store)
+    client().set("thing:a:lock", "of a dead worker", ex=60)
+    with limited(1):
+        assert load("a") == Thing("a", 1)
+    assert load("a") == Thing("a", 1)
+    assert store.loads == 1
+    assert client().keys("*lock*") == []
 
 
 @pytest.mark.parametrize("later", [0, 1])

@@ -13,6 +13,7 @@ Without Redis the function is just called. `client()` is redis-py's own, for any
 import inspect
 import random
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import ceil
@@ -26,6 +27,7 @@ from gevent.event import AsyncResult
 
 from conf.settings import settings
 from utils.context import remaining
+from utils.errors import DeadlineError
 from utils.redis_pool import AwayError, breaker, client
 
 __all__ = ["cached", "client"]
@@ -39,10 +41,13 @@ POLL_SECONDS = 0.02
 
 # A load is announced by a lock with a token of its own. What is loaded is kept only if the lock
 # is still there: a change deletes it, so that nothing older than the change is kept after it.
+# Who has waited for too long takes the lock over: its holder may be dead.
 ENTER = """
 local value = redis.call('GET', KEYS[1])
 if value then return value end
-return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
+if ARGV[3] == '0' and redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return 1
 """
 LEAVE = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
@@ -108,21 +113,23 @@ class Cached(Generic[P, T]):
                     return filled.value
         result = self.loads[key] = AsyncResult()
         try:
-            result.set(fill(key, load, self.ttl))
-        except Exception as error:
-            result.set_exception(error)
-        except BaseException:
-            result.set_exception(CutError())
+            filled = fill(key, load, self.ttl)
+            result.set(filled)
+            return filled.value
+        except BaseException as error:
+            cut = isinstance(error, DeadlineError) or not isinstance(error, Exception)
+            result.set_exception(CutError() if cut else error)
             raise
         finally:
             if self.loads.get(key) is result:
                 del self.loads[key]
-        filled = result.get()
-        return filled.value
 
     @contextmanager
     def changing(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[None]:
-        """Forget a call's result after what runs inside, however that ends."""
+        """Forget a call's result after what runs inside, however that ends.
+
+        A transaction belongs inside as a whole: before it commits, others load what was.
+        """
         try:
             yield
         finally:
@@ -158,10 +165,16 @@ def kept(key: str) -> bytes | None:
 
 
 def fill(key: str, load: Load, ttl: float) -> Filled:
-    """Load and keep, unless another worker does so: then wait for what it keeps."""
-    token = secrets.token_hex(8)
+    """Load and keep, unless another worker does so: then wait for what it keeps.
+
+    The wait takes at most half of the time that is left, to leave enough for a load of our own.
+    """
+    token, patience = (
+        secrets.token_hex(8),
+        time.monotonic() + remaining(settings.request_timeout) / 2,
+    )
     try:
-        while (found := enter(key, token)) == 0:
+        while (found := enter(key, token, time.monotonic() > patience)) == 0:
             gevent.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))
     except AwayError:
         return Filled(load(), True)
@@ -177,13 +190,14 @@ def fill(key: str, load: Load, ttl: float) -> Filled:
     return Filled(value, leave(key, token, value, milliseconds))
 
 
-def enter(key: str, token: str) -> Any:
+def enter(key: str, token: str, take_over: bool) -> Any:
     """Return the value that is kept, or 1 if we are to load it, or 0 if another worker is.
 
     The lock is kept for as long as its holder may run.
     """
     milliseconds = max(1, int(remaining(settings.request_timeout) * 1000))
-    return breaker.run("EVAL", ENTER, 2, key, lock(key), token, milliseconds)
+    arguments = (token, milliseconds, int(take_over))
+    return breaker.run("EVAL", ENTER, 2, key, lock(key), *arguments)
 
 
 def leave(key: str, token: str, value: bytes = b"", milliseconds: int = 0) -> bool:
