@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from utils.servers import free_port, require
+from utils.programs import require
+from utils.servers import free_port
 
 ROOT = Path(__file__).parent.parent
 OWN = ("ENV_FILE", "MYSQL_", "REDIS_")  # settings of the tests' own process

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import Service, wait_until
-from utils.servers import MariaDB, Redis, require
+from utils.programs import require
+from utils.servers import MariaDB, Redis
 
 
 class Dev:

@@ -17,9 +17,10 @@ from msgspec import Struct, structs
 from conf.settings import settings
 from tests.proxy import Proxy
 from tests.support import certify, wait_until
-from utils import mysql_pool
+from utils import mysql_connection, mysql_pool
 from utils.errors import UnavailableError
 from utils.mysql import Done, Transaction, mysql
+from utils.mysql_connection import Connection
 from utils.servers import MariaDB
 
 
@@ -310,10 +311,10 @@ def test_who_finds_no_free_connection_is_refused_in_time(accounts: MariaDB) -> N
 def test_a_connection_that_cannot_be_set_up_is_not_pooled(
     accounts: MariaDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: mysql_pool.Connection) -> None:
+    def fail(self: Connection) -> None:
         self.query("SET SESSION no_such_variable = 1")
 
-    monkeypatch.setattr(mysql_pool.Connection, "limit_statements", fail)
+    monkeypatch.setattr(Connection, "limit_statements", fail)
     for _ in range(settings.mysql_pool_size + 1):
         assert refused(mysql.value, "SELECT 1") == "MySQL is not available"
 
@@ -377,8 +378,8 @@ def test_tls_is_what_the_setting_says(
 ) -> None:
     ca = str(secure.certificate) if trusted else ""
     changed = {"mysql_port": secure.port, "mysql_tls": tls, "mysql_tls_ca": ca}
-    monkeypatch.setattr(mysql_pool, "settings", structs.replace(settings, **changed))
-    monkeypatch.setattr(mysql_pool, "tls_context", mysql_pool.tls_context.__wrapped__)
+    monkeypatch.setattr(mysql_connection, "settings", structs.replace(settings, **changed))
+    monkeypatch.setattr(mysql_connection, "tls_context", mysql_connection.tls_context.__wrapped__)
     monkeypatch.setattr(mysql_pool, "pools", {})
     if fits:
         cipher = mysql.row("SHOW STATUS LIKE 'Ssl_cipher'")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from utils.servers import MariaDB, Redis, spawn
+from utils.programs import spawn
+from utils.servers import MariaDB, Redis
 
 ROOT = Path(__file__).parent.parent
 DEV = ROOT / ".dev"

@@ -4,7 +4,6 @@ warehouse = Upstream("warehouse", "http://127.0.0.1:8080")
 stock = warehouse.get(f"/stock/{item}").decode(Stock)
 """
 
-import logging
 import math
 import os
 import sys
@@ -12,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partialmethod
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any, NamedTuple, TypeVar, overload
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -20,14 +18,12 @@ import gevent
 import msgspec
 import requests
 from msgspec import UNSET
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
-from urllib3.util import Retry
 
-from conf.settings import settings
 from utils.api import UNREADABLE
 from utils.context import deadline, headers_of_a_call, remaining
 from utils.errors import DeadlineError, UnavailableError
+from utils.http_session import Session
 from utils.log import logger
 
 T = TypeVar("T")
@@ -35,8 +31,6 @@ T = TypeVar("T")
 FAULTS = (OSError, HTTPError, ValueError)  # requests' own are OSErrors; their texts tell URLs
 MAX_REDIRECTS = 3
 CHUNK_BYTES = 1 << 16
-
-logging.getLogger("urllib3").setLevel(logging.ERROR)  # what is less severe tells URLs
 
 
 class Answer(NamedTuple):
@@ -57,44 +51,6 @@ class Answer(NamedTuple):
             return msgspec.json.decode(self.body, type=into)
         except UNREADABLE as error:
             raise unavailable(self.upstream, "answered what it should not", str(error)) from None
-
-
-class Policy(Retry):
-    """When a request is sent again."""
-
-    def increment(self, *args: Any, **options: Any) -> "Policy":
-        """Count an attempt, and leave its answer unread: urllib3 would read it, however long."""
-        if response := options.get("response"):
-            response.close()
-        return super().increment(*args, **options)
-
-
-class Session(requests.Session):
-    """A session that takes nothing from the environment, keeps no cookies, follows nothing."""
-
-    def __init__(self, retries: int, ca_file: str) -> None:
-        super().__init__()
-        self.trust_env = False  # no proxies, no .netrc
-        self.verify = ca_file or True
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        policy = Policy(
-            retries,
-            other=0,  # TLS that breaks, for one: urllib3 would send even a POST again
-            allowed_methods={"GET", "HEAD", "OPTIONS", "PUT", "DELETE"},
-            status_forcelist={502, 503, 504},
-            backoff_factor=0.05,
-            backoff_jitter=0.1,
-            backoff_max=1,
-            respect_retry_after_header=False,
-            raise_on_status=False,
-        )
-        # Not one that blocks: it grows by a slot whenever a wait for it is cut.
-        adapter = HTTPAdapter(pool_maxsize=settings.worker_connections, max_retries=policy)
-        self.mount("http://", adapter)
-        self.mount("https://", adapter)
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Follow nothing: requests would read the whole body first, however long."""
 
 
 class Upstream:

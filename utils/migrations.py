@@ -22,7 +22,7 @@ from conf.settings import ROOT, settings
 from utils.errors import UnavailableError
 from utils.log import logger
 from utils.mysql import Row, mysql
-from utils.mysql_pool import options
+from utils.mysql_connection import options
 
 FOLDER = ROOT / "conf/migrations"
 TABLE = """CREATE TABLE IF NOT EXISTS migrations (

@@ -28,7 +28,8 @@ from pymysql.cursors import DictCursor
 from conf.settings import settings
 from utils.errors import UnavailableError
 from utils.log import logger
-from utils.mysql_pool import Connection, pool, unavailable
+from utils.mysql_connection import Connection, unavailable
+from utils.mysql_pool import pool
 
 T = TypeVar("T")
 Row = dict[str, Any]

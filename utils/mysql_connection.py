@@ -1,0 +1,110 @@
+"""A connection to MySQL: bounded in time, and closed without waiting."""
+
+import select
+import socket
+import ssl
+import time
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import gevent
+import pymysql
+from gevent import monkey
+from pymysql import MySQLError
+from pymysql.constants import SERVER_STATUS
+
+from conf.settings import settings
+from utils.errors import UnavailableError
+from utils.log import logger
+
+poll = monkey.get_original("select", "poll")
+
+
+def options() -> dict[str, Any]:
+    """Return what a connection to MySQL takes, as the settings say."""
+    if not settings.mysql_host:
+        raise UnavailableError("MySQL is not configured")
+    return {
+        "host": settings.mysql_host,
+        "port": settings.mysql_port,
+        "user": settings.mysql_user,
+        "password": settings.mysql_password.encode(),  # PyMySQL would take Latin-1
+        "database": settings.mysql_database,
+        "charset": "utf8mb4",
+        "autocommit": True,
+        "connect_timeout": settings.mysql_connect_timeout,
+        "ssl": tls_context(),
+        "ssl_disabled": settings.mysql_tls == "off",
+    }
+
+
+@cache
+def tls_context() -> ssl.SSLContext | None:
+    """Return the context that all connections share: making one takes longer than connecting."""
+    if settings.mysql_tls == "off":
+        return None
+    context = ssl.create_default_context(cafile=settings.mysql_tls_ca or None)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # MySQL's own certificates fail it
+    if settings.mysql_tls == "on":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class Connection(pymysql.connections.Connection):  # type: ignore[misc]
+    """A connection that logs in within MYSQL_CONNECT_TIMEOUT, and closes without waiting."""
+
+    since = 0.0
+    _sock: Any
+
+    def connect(self, sock: Any = None) -> None:
+        """Connect and log in; `connect_timeout` alone bounds no more than TCP's handshake."""
+        limit = settings.mysql_connect_timeout
+        try:
+            with gevent.Timeout(limit, TimeoutError(f"not within {limit:g} s")):
+                super().connect(sock)
+                self.limit_statements()
+            self.since = time.monotonic()
+        except MySQLError as error:
+            raise unavailable(error) from error
+        finally:
+            if not self.since:
+                self.close()
+
+    def limit_statements(self) -> None:
+        """Have the server end what its client gave up, also if it cannot be told to."""
+        seconds = settings.mysql_read_timeout
+        if "MariaDB" in self.get_server_info():
+            self.query(f"SET SESSION max_statement_time = {seconds:f}")
+        else:
+            self.query(f"SET SESSION max_execution_time = {seconds * 1000:.0f}")
+
+    def close(self) -> None:
+        """Close the socket, also while another greenlet reads; a COM_QUIT would have to wait."""
+        sock, self._sock, self._rfile = self._sock, None, None
+        if sock:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+    @property
+    def commits(self) -> bool:
+        """Whether the next statement would be a transaction of its own."""
+        in_transaction = self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS
+        return self.get_autocommit() and not in_transaction
+
+
+def is_quiet(connection: Connection) -> bool:
+    """Tell whether an idle connection can be used: no end of it, no stray answer has arrived."""
+    if not connection.open:
+        return False
+    poller = poll()
+    poller.register(connection._sock, select.POLLIN)
+    return not poller.poll(0)
+
+
+def unavailable(error: MySQLError) -> UnavailableError:
+    """Return what the caller learns of a MySQL that is away or full; the log has the cause."""
+    logger.warning("MySQL: %s", error)
+    return UnavailableError("MySQL is not available")
