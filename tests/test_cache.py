@@ -3,10 +3,12 @@
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import gevent
 import pytest
 import redis as redis_py
+from gevent.server import StreamServer
 from msgspec import Struct
 
 from conf.settings import settings
@@ -79,6 +81,17 @@ def test_no_two_calls_share_a_key(redis: Redis) -> None:
     for pair in (["1:2", "3"], ["1", "2:3"], ["1", "2%3A3"], ["", ""]):
         assert load(*pair) == pair
     assert load("1") == ["1", "x"]
+
+
+def test_nothing_passes_for_its_own_text(redis: Redis) -> None:
+    @cached("thing:{thing}", 60)
+    def load(thing: object) -> str:
+        return type(thing).__name__
+
+    for thing in (None, True, 1.5, (1, 2), b"a"):
+        for call in (thing, str(thing), repr(thing), f"={thing!r}"):
+            assert load(call) == type(call).__name__
+    assert client().get("thing:=None") == b'"NoneType"'
 
 
 @pytest.mark.parametrize("key", ["pair", "pair:{one}", "pair:{one}:{two}"])
@@ -170,14 +183,71 @@ def test_who_had_too_little_time_to_load_fails_nobody_else(store: Store) -> None
     assert store.loads == 2
 
 
-def test_a_load_whose_worker_died_is_taken_over_in_time(store: Store) -> None:
+def test_a_load_whose_worker_died_is_taken_over(store: Store) -> None:
     load = keep(store)
-    client().set("thing:a:lock", "of a dead worker", ex=60)
-    with limited(1):
+    assert cache.enter("thing:a", "of a dead worker") == 1
+    with limited(cache.LEASE_SECONDS + 0.5):
         assert load("a") == Thing("a", 1)
     assert load("a") == Thing("a", 1)
     assert store.loads == 1
     assert client().keys("*lock*") == []
+
+
+def test_a_load_may_take_longer_than_a_lease_and_is_not_disturbed(store: Store) -> None:
+    here, there = keep(store), keep(store)
+    store.seconds = cache.LEASE_SECONDS * 1.6
+
+    def hurry() -> None:
+        with limited(0.1):
+            there("a")
+
+    calls = [gevent.spawn(here, "a") for _ in range(3)]
+    wait_until(lambda: store.loads == 1)
+    while not calls[0].ready():
+        with pytest.raises(DeadlineError):
+            hurry()
+        gevent.sleep(0.1)
+    gevent.joinall(calls)
+    assert [call.value for call in calls] == [Thing("a", 1)] * 3
+    assert there("a") == Thing("a", 1)
+    assert store.loads == 1
+
+
+def test_a_load_during_many_changes_keeps_nobody_waiting(store: Store) -> None:
+    here, there = keep(store), keep(store)
+    store.seconds = 0.1
+    calls = [gevent.spawn(here, "a") for _ in range(20)]
+    while not all(call.ready() for call in calls):
+        there.forget("a")
+        gevent.sleep(0.02)
+    assert [call.value for call in calls] == [Thing("a", 1)] * 20
+    assert store.loads == 2
+
+
+@pytest.mark.parametrize("fault", [gevent.Timeout, UnavailableError])
+def test_after_a_change_that_failed_nothing_is_kept_until_it_must_have_ended(
+    store: Store, fault: type[BaseException]
+) -> None:
+    here, there = keep(store), keep(store)
+    assert here("a") == there("a")
+    with pytest.raises(fault), here.changing("a"):
+        raise fault
+    wait_until(lambda: not client().exists("thing:a"))
+    assert here("a") == there("a") == Thing("a", 1)
+    store.things["a"] = Thing("a", 2)  # MySQL had not given up yet
+    assert here("a") == there("a") == Thing("a", 2)
+    limit = settings.mysql_connect_timeout + settings.mysql_read_timeout
+    assert (limit - 1) * 1000 < client().pttl("thing:a:lock") <= limit * 1000
+    client().delete("thing:a:lock")
+    store.loads = 0
+    assert [here("a"), there("a")] == [Thing("a", 2)] * 2
+    assert store.loads == 1
+
+
+def test_a_wrong_argument_is_found_before_the_change(store: Store) -> None:
+    with pytest.raises(TypeError), keep(store).changing("a", "b"):  # type: ignore[call-arg]
+        store.loads = 1
+    assert store.loads == 0
 
 
 @pytest.mark.parametrize("later", [0, 1])
@@ -278,18 +348,64 @@ def test_a_long_outage_fills_no_memory(redis: Redis, redis_proxy: Proxy) -> None
     wait_until(lambda: breaker.undeleted == {})
 
 
-def test_a_change_whose_deletion_is_cut_is_made_good(store: Store, redis: Redis) -> None:
+@pytest.mark.parametrize("sleep", [0, 1])
+def test_a_change_or_deletion_that_is_cut_is_made_good(
+    store: Store, redis: Redis, sleep: int
+) -> None:
     load = keep(store)
     load("a")
     redis.send(signal.SIGSTOP)
+    started = time.monotonic()
     try:
         with gevent.Timeout(0.1, False), load.changing("a"):
             store.things["a"] = Thing("a", 2)
+            gevent.sleep(sleep)
+        assert time.monotonic() - started < 0.15
     finally:
         redis.send(signal.SIGCONT)
-    assert load("a") == Thing("a", 2)
+    wait_until(lambda: load("a") == Thing("a", 2), 0.5)
     wait_until(lambda: not breaker.open)
     assert load("a") == Thing("a", 2)
+
+
+def test_a_redis_that_talks_nonsense_is_away_until_it_talks_sense(
+    store: Store, redis: Redis, redis_proxy: Proxy
+) -> None:
+    load = keep(store)
+    redis_proxy.close()
+    nonsense = StreamServer(("127.0.0.1", redis_proxy.port), lambda sock, _: sock.send(b"$x\r\n"))
+    nonsense.start()
+    client().connection_pool.disconnect()
+    assert load("a") == Thing("a", 1)
+    assert breaker.open
+    gevent.sleep(PROBE_SECONDS * 1.5)
+    assert breaker.open
+    nonsense.stop()
+    redis_proxy.open()
+    wait_until(lambda: not breaker.open)
+
+
+def test_a_redis_that_became_a_replica_is_left(
+    store: Store, redis: Redis, redis_proxy: Proxy, tmp_path: Path
+) -> None:
+    load = keep(store)
+    load("a")
+    master = Redis(tmp_path)
+    master.start()
+    try:
+        with redis_py.Redis(port=redis.port) as old:
+            redis_proxy.target = master.port
+            old.replicaof("127.0.0.1", master.port)
+            load.forget("a")
+            wait_until(lambda: not breaker.open)
+            store.loads = 0
+            assert [load("a"), load("a")] == [Thing("a", 1)] * 2
+            assert store.loads == 1
+            old.replicaof("NO", "ONE")
+    finally:
+        redis_proxy.target = redis.port
+        client().connection_pool.disconnect()
+        master.stop()
 
 
 def test_nothing_is_sent_twice(redis: Redis, redis_proxy: Proxy) -> None:

@@ -13,7 +13,6 @@ Without Redis the function is just called. `client()` is redis-py's own, for any
 import inspect
 import random
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from math import ceil
@@ -26,7 +25,6 @@ import msgspec
 from gevent.event import AsyncResult
 
 from conf.settings import settings
-from utils.context import remaining
 from utils.errors import DeadlineError
 from utils.redis_pool import AwayError, breaker, client
 
@@ -41,19 +39,30 @@ POLL_SECONDS = 0.02
 
 # A load is announced by a lock with a token of its own. What is loaded is kept only if the lock
 # is still there: a change deletes it, so that nothing older than the change is kept after it.
-# Who has waited for too long takes the lock over: its holder may be dead.
 ENTER = """
 local value = redis.call('GET', KEYS[1])
 if value then return value end
-if ARGV[3] == '0' and redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+local holder = redis.call('GET', KEYS[2])
+if holder then return holder == 'unclear' and 2 or 0 end
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 return 1
 """
+RENEW = """
+return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
 LEAVE = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[2])
 if ARGV[2] ~= '' then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
-return redis.call('DEL', KEYS[2])
+return 1
 """
+# After a change of which nobody knows whether it was done, or still will be, nothing is kept.
+DOUBT = """
+redis.call('SET', KEYS[2], 'unclear', 'PX', ARGV[1])
+return redis.call('DEL', KEYS[1])
+"""
+BUSY, UNCLEAR = 0, 2
+LEASE_SECONDS = 1.0  # how long the lock of a worker that died is in the way
 
 
 class CutError(Exception):
@@ -61,7 +70,7 @@ class CutError(Exception):
 
 
 class Filled(NamedTuple):
-    """What was loaded, and whether it is what anyone else would load now."""
+    """What was loaded, and whether nothing changed meanwhile."""
 
     value: bytes
     current: bool
@@ -73,6 +82,8 @@ class Cached(Generic[P, T]):
     def __init__(self, function: Callable[P, T], key: str, ttl: float) -> None:
         self.function, self.key, self.ttl = function, key, ttl
         self.signature = inspect.signature(function)
+        if ttl <= 0:
+            raise ValueError(f"{key}: expected a ttl above 0")
         if {name for _, name, *_ in Formatter().parse(key) if name} != {*self.signature.parameters}:
             raise ValueError(f"{key}: expected the name of each argument of {function} in braces")
         self.decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(
@@ -95,22 +106,24 @@ class Cached(Generic[P, T]):
             return self.function(*args, **kwargs)
 
     def name(self, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Return the key of a call, in which no value can pass for two."""
+        """Return the key of a call, in which no value can pass for two, but 7 for "7"."""
         call = self.signature.bind(*args, **kwargs)
         call.apply_defaults()
-        return self.key.format_map({k: quote(str(v), safe="") for k, v in call.arguments.items()})
+        return self.key.format_map({name: part(v) for name, v in call.arguments.items()})
 
     def once(self, key: str, load: Load) -> bytes:
         """Fill, or wait for the greenlet of this process that does so already.
 
-        What that brings is of no use if it was changed meanwhile: the change may have been
-        before this call.
+        If something changed meanwhile, that may have been before this call: what was loaded is
+        of no use then, but what anyone loads from now on is.
         """
-        while key in self.loads:
+        waited = False
+        while result := self.loads.get(key):
             with suppress(CutError):
-                filled: Filled = self.loads[key].get()
-                if filled.current:
+                filled: Filled = result.get()
+                if filled.current or waited:
                     return filled.value
+            waited = True
         result = self.loads[key] = AsyncResult()
         try:
             filled = fill(key, load, self.ttl)
@@ -126,20 +139,39 @@ class Cached(Generic[P, T]):
 
     @contextmanager
     def changing(self, *args: P.args, **kwargs: P.kwargs) -> Iterator[None]:
-        """Forget a call's result after what runs inside, however that ends.
+        """Forget a call's result after what runs inside.
 
-        A transaction belongs inside as a whole: before it commits, others load what was.
+        If that fails, nothing is kept for as long as it may still be done by MySQL. A
+        transaction belongs inside as a whole: before it commits, others load what was.
         """
+        key = self.name(*args, **kwargs)
         try:
             yield
-        finally:
-            self.forget(*args, **kwargs)
+        except Exception:
+            self.doubt(key)
+            raise
+        except BaseException:  # the time is up, and none is left to wait for Redis
+            gevent.spawn(self.doubt, key)
+            raise
+        self.drop(key)
 
     def forget(self, *args: P.args, **kwargs: P.kwargs) -> None:
         """Forget a call's result, and what is being loaded for it just now."""
-        key = self.name(*args, **kwargs)
+        self.drop(self.name(*args, **kwargs))
+
+    def drop(self, key: str) -> None:
+        """Delete the key and the lock of whoever loads it, at once or when Redis is back."""
         self.loads.pop(key, None)
-        breaker.delete(key, lock(key), seconds=self.ttl)
+        breaker.delete(key, lock(key), seconds=self.ttl + settings.request_timeout)
+
+    def doubt(self, key: str) -> None:
+        """Delete the key, and have nothing kept until MySQL has ended what was given up."""
+        self.loads.pop(key, None)
+        seconds = settings.mysql_connect_timeout + settings.mysql_read_timeout
+        try:
+            breaker.run("EVAL", DOUBT, 2, key, lock(key), ceil(seconds * 1000))
+        except AwayError:
+            self.drop(key)
 
 
 def cached(key: str, ttl: float) -> Callable[[Callable[P, T]], Cached[P, T]]:
@@ -148,6 +180,11 @@ def cached(key: str, ttl: float) -> Callable[[Callable[P, T]], Cached[P, T]]:
     `ttl` is in seconds. The function's return annotation says how a result is read again.
     """
     return lambda function: Cached(function, key, ttl)
+
+
+def part(value: Any) -> str:
+    """Return a value as a part of a key."""
+    return quote(str(value), safe="") if type(value) in (str, int) else f"={value!r}"
 
 
 def lock(key: str) -> str:
@@ -165,23 +202,19 @@ def kept(key: str) -> bytes | None:
 
 
 def fill(key: str, load: Load, ttl: float) -> Filled:
-    """Load and keep, unless another worker does so: then wait for what it keeps.
-
-    The wait takes at most half of the time that is left, to leave enough for a load of our own.
-    """
-    token, patience = (
-        secrets.token_hex(8),
-        time.monotonic() + remaining(settings.request_timeout) / 2,
-    )
+    """Load and keep, unless another worker does so: then wait for what it keeps."""
+    token = secrets.token_hex(8)
     try:
-        while (found := enter(key, token, time.monotonic() > patience)) == 0:
+        while (found := enter(key, token)) == BUSY:
             gevent.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))
+        if isinstance(found, bytes):
+            return Filled(found, True)
+        if found == UNCLEAR:
+            return Filled(load(), False)
+        with renewed(key, token):
+            value = load()
     except AwayError:
-        return Filled(load(), True)
-    if isinstance(found, bytes):
-        return Filled(found, True)
-    try:
-        value = load()
+        return Filled(load(), False)
     except BaseException:
         gevent.spawn(leave, key, token)  # without waiting: the time may be up
         raise
@@ -190,14 +223,29 @@ def fill(key: str, load: Load, ttl: float) -> Filled:
     return Filled(value, leave(key, token, value, milliseconds))
 
 
-def enter(key: str, token: str, take_over: bool) -> Any:
-    """Return the value that is kept, or 1 if we are to load it, or 0 if another worker is.
+def enter(key: str, token: str) -> Any:
+    """Return the value that is kept; or 1 if we are to load it, BUSY if another worker is.
 
-    The lock is kept for as long as its holder may run.
+    It is UNCLEAR for a while after a change that failed: load it, but keep nothing.
     """
-    milliseconds = max(1, int(remaining(settings.request_timeout) * 1000))
-    arguments = (token, milliseconds, int(take_over))
-    return breaker.run("EVAL", ENTER, 2, key, lock(key), *arguments)
+    return breaker.run("EVAL", ENTER, 2, key, lock(key), token, ceil(LEASE_SECONDS * 1000))
+
+
+@contextmanager
+def renewed(key: str, token: str) -> Iterator[None]:
+    """Hold the lock for as long as a load takes."""
+
+    def renew() -> None:
+        while True:
+            gevent.sleep(LEASE_SECONDS / 3)
+            with suppress(AwayError):
+                breaker.run("EVAL", RENEW, 1, lock(key), token, ceil(LEASE_SECONDS * 1000))
+
+    renewer = gevent.spawn(renew)
+    try:
+        yield
+    finally:
+        renewer.kill(block=False)
 
 
 def leave(key: str, token: str, value: bytes = b"", milliseconds: int = 0) -> bool:

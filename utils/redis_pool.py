@@ -1,6 +1,7 @@
 """The Redis connections of a worker process, and a breaker that spares requests a Redis away."""
 
 import time
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -59,10 +60,12 @@ class Breaker:
             raise AwayError
         try:
             return attempt(*command)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            self.trip(error)
-        except redis.RedisError as error:
+        except redis.ResponseError as error:
             logger.warning("Redis: %s", error)
+            if isinstance(error, redis.ReadOnlyError):
+                self.trip(error)
+        except Exception as error:  # also what redis-py makes of an answer that is none
+            self.trip(error)
         raise AwayError
 
     def delete(self, *keys: str, seconds: float) -> None:
@@ -73,7 +76,7 @@ class Breaker:
             if not self.open:
                 attempt("DEL", *keys)
                 return
-        except redis.RedisError as error:
+        except Exception as error:
             self.trip(error)
         except BaseException as cut:  # a deadline, say
             self.remember(keys, seconds)
@@ -99,9 +102,10 @@ class Breaker:
                     del self.undeleted[key]
 
     def trip(self, error: BaseException) -> None:
-        """Open, and go on asking whether Redis is back."""
+        """Open, and go on asking whether Redis is back, on a new connection."""
         if not self.open:
             self.open = True
+            client().connection_pool.disconnect(inuse_connections=False)
             logger.warning("Redis is away: %s: %s", type(error).__name__, error)
             gevent.spawn(self.probe)
 
@@ -110,13 +114,11 @@ class Breaker:
         while self.open:
             gevent.sleep(PROBE_SECONDS)
             self.drop_expired()
-            try:
+            with suppress(Exception):  # whatever it is, this has to go on
                 attempt("PING")
                 self.delete_rest()
-            except redis.RedisError:
-                continue
-            self.open = False
-            logger.warning("Redis is back")
+                self.open = False
+                logger.warning("Redis is back")
 
 
 def attempt(*command: Any) -> Any:
