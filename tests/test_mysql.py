@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import gevent
 import pymysql
 import pytest
+from gevent.server import StreamServer
 from msgspec import Struct, structs
 
 from conf.settings import settings
@@ -19,8 +21,9 @@ from tests.proxy import Proxy
 from tests.support import certify, wait_until
 from utils import mysql_connection, mysql_pool
 from utils.errors import UnavailableError
-from utils.mysql import Done, Transaction, mysql
+from utils.mysql import Done, Transaction, mysql, send
 from utils.mysql_connection import Connection
+from utils.mysql_pool import pool
 from utils.servers import MariaDB
 
 
@@ -103,6 +106,24 @@ def test_the_verbs(accounts: MariaDB) -> None:
     assert (
         mysql.value("SELECT %s", "'; DROP TABLE accounts; -- 😀") == "'; DROP TABLE accounts; -- 😀"
     )
+
+
+def test_values_that_do_not_fit_are_a_mistake_and_cost_no_connection(accounts: MariaDB) -> None:
+    used = mysql.value("SELECT CONNECTION_ID()")
+    for values in [(), (1,), (1, 2, 3), (1, float("nan"))]:
+        with pytest.raises(pymysql.err.ProgrammingError):
+            mysql.execute("UPDATE accounts SET cents = %s WHERE id = %s", *values)
+        with pytest.raises(pymysql.err.ProgrammingError):
+            mysql.execute_many("UPDATE accounts SET cents = %s WHERE id = %s", [(0, 1), values])
+    assert mysql.value("SELECT CONNECTION_ID()") == used
+    assert cents(accounts) == [100, 100]
+
+
+def test_a_statement_that_is_too_large_is_told_and_its_connection_left(accounts: MariaDB) -> None:
+    with pool().connection() as connection:
+        with pytest.raises(pymysql.err.OperationalError, match="1153"):
+            send(connection, "SELECT LENGTH(%s)", ["x" * 17_000_000])
+        assert not connection.open
 
 
 def test_a_statement_is_one_round_trip(accounts: MariaDB) -> None:
@@ -207,6 +228,24 @@ def test_a_transaction_is_cut_while_another_greenlet_uses_it(accounts: MariaDB) 
     assert cents(accounts) == [100, 100]
 
 
+def test_a_fault_inside_a_transaction_is_told_also_if_the_connection_died(
+    accounts: MariaDB,
+) -> None:
+    with pytest.raises(ZeroDivisionError), mysql.transaction() as tx:
+        tx.execute("UPDATE accounts SET cents = 0")
+        kill_all(accounts)
+        raise ZeroDivisionError
+    assert cents(accounts) == [100, 100]
+
+
+@pytest.mark.parametrize("sql", ["ALTER TABLE accounts ADD name TEXT", "COMMIT"])
+def test_a_statement_that_would_end_a_transaction_is_refused(accounts: MariaDB, sql: str) -> None:
+    with pytest.raises(RuntimeError, match=f"for it ends one: {sql}"), mysql.transaction() as tx:
+        tx.execute(sql)
+        tx.execute("UPDATE accounts SET cents = 0")
+    assert cents(accounts) == [100, 100]
+
+
 def test_many_rows_are_written_whole_or_not_at_all(accounts: MariaDB) -> None:
     rows = [(i, "x" * 1000) for i in range(3, 3000)]
     mysql.execute("ALTER TABLE accounts ADD text TEXT")
@@ -278,6 +317,16 @@ def test_a_statement_that_is_cut_is_ended_at_the_server_too(
     assert mysql.value("SELECT 1") == 1
 
 
+def test_nothing_is_killed_at_another_server(accounts: MariaDB) -> None:
+    mysql.value("SELECT 1")
+    with pool().connection() as connection:
+        connection.server = ("another behind the same address", 3306)
+    with gevent.Timeout(0.1, False):
+        mysql.value("SELECT SLEEP(%s)", 0.5)
+    wait_until(lambda: in_use() == 0)
+    assert connections(accounts, "info LIKE 'SELECT SLEEP%'")
+
+
 def test_a_half_sent_statement_never_goes_back_to_the_pool(
     accounts: MariaDB, mysql_proxy: Proxy
 ) -> None:
@@ -306,6 +355,18 @@ def test_who_finds_no_free_connection_is_refused_in_time(accounts: MariaDB) -> N
     assert min(seconds) > settings.mysql_pool_timeout - 0.01
     assert max(seconds) < settings.mysql_pool_timeout + 0.1
     assert len(connections(accounts)) == 4
+
+
+def test_who_waits_for_a_connection_is_before_who_has_had_one(accounts: MariaDB) -> None:
+    def insist() -> None:
+        while True:
+            mysql.value("SELECT SLEEP(0.01)")
+
+    busy = [gevent.spawn(insist) for _ in range(4)]
+    wait_until(lambda: in_use() == 4)
+    for _ in range(10):
+        assert mysql.value("SELECT 1") == 1
+    gevent.killall(busy)
 
 
 def test_a_connection_that_cannot_be_set_up_is_not_pooled(
@@ -343,6 +404,39 @@ def test_a_hung_server_is_waited_for_in_parallel(accounts: MariaDB, mysql_proxy:
     gevent.joinall(calls)
     assert [call.value for call in calls] == ["MySQL is not available"] * 4
     assert time.monotonic() - started < settings.mysql_connect_timeout * 2
+
+
+def test_a_host_of_many_addresses_that_hang_is_waited_for_once(
+    accounts: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        fill = [socket.socket() for _ in range(3)]
+        for sock in fill:
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        address = (socket.AF_INET, socket.SOCK_STREAM, 0, "", full.getsockname())
+        found = socket.create_connection.__globals__
+        monkeypatch.setitem(found, "getaddrinfo", lambda *_: [address] * 3)
+        started = time.monotonic()
+        assert refused(mysql.value, "SELECT 1") == "MySQL is not available"
+        seconds = time.monotonic() - started
+        for sock in fill:
+            sock.close()
+    limit = settings.mysql_connect_timeout
+    assert limit - 0.01 < seconds < limit + 0.1
+
+
+def test_what_speaks_another_protocol_is_not_available(
+    accounts: MariaDB, mysql_proxy: Proxy
+) -> None:
+    mysql_proxy.close()
+    address = ("127.0.0.1", mysql_proxy.port)
+    other = StreamServer(address, lambda sock, _: sock.send(b"\x05\0\0\0HTTP?"))
+    other.start()
+    assert refused(mysql.value, "SELECT 1") == "MySQL is not available"
+    other.stop()
+    mysql_proxy.open()
+    assert mysql.value("SELECT 1") == 1
 
 
 def test_a_pool_belongs_to_its_process(accounts: MariaDB) -> None:

@@ -26,11 +26,11 @@ def remaining(limit: float) -> float:
 
 
 @contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """Bound what runs inside, wherever it waits; raise DeadlineError when the time is up."""
-    if seconds <= 0:
-        raise DeadlineError
-    token = deadline.set(time.monotonic() + seconds)
+def within(seconds: float, error: Exception) -> Iterator[None]:
+    """Raise the error if what runs inside takes longer.
+
+    What runs inside cannot take it for a fault of its own: gevent's Timeout is no Exception.
+    """
     timeout = gevent.Timeout(seconds)
     try:
         with timeout:
@@ -38,7 +38,18 @@ def limited(seconds: float) -> Iterator[None]:
     except gevent.Timeout as passed:
         if passed is not timeout:
             raise
-        raise DeadlineError from None
+        raise error from None
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Bound what runs inside, wherever it waits; raise DeadlineError when the time is up."""
+    if seconds <= 0:
+        raise DeadlineError
+    token = deadline.set(time.monotonic() + seconds)
+    try:
+        with within(seconds, DeadlineError()):
+            yield
     finally:
         deadline.reset(token)
 

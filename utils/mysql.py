@@ -9,19 +9,20 @@ Values are always parameters: a `%s` in the statement for each, and then `%%` fo
 Nothing is ever sent twice. UnavailableError says that MySQL is away or full, and, after a write,
 that nobody knows whether it was done; what else MySQL refuses raises PyMySQL's own errors.
 Connections go from request to request: leave nothing in a session (SET, GET_LOCK, LOCK TABLES,
-temporary tables).
+temporary tables). Columns have MySQL's types, as PyMySQL reads them: SUM() is a Decimal, TIME a
+timedelta.
 """
 
 import logging
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar, overload
 
 import msgspec
-from pymysql import MySQLError
+from pymysql import MySQLError, ProgrammingError
 from pymysql.constants import ER
 from pymysql.cursors import DictCursor
 
@@ -123,10 +124,20 @@ class Transaction(Statements):
             if (connection := self.connection) is None:
                 raise RuntimeError("the transaction is over")
             try:
-                return send(connection, sql, values, many)
+                cursor = send(connection, sql, values, many)
             except UnavailableError:  # it may be rolled back: what came now would stand alone
                 connection.close()
                 raise
+            if connection.commits:
+                raise RuntimeError(f"no statement for a transaction, for it ends one: {sql}")
+            return cursor
+
+    def end(self, sql: str) -> None:
+        """Commit or roll back."""
+        with self.lock:
+            connection, self.connection = self.connection, None
+            if connection:
+                send(connection, sql)
 
 
 class MySQL(Statements):
@@ -148,10 +159,11 @@ class MySQL(Statements):
             tx = Transaction(connection)
             try:
                 yield tx
-                tx.run("COMMIT")
+                tx.end("COMMIT")
             except Exception:
                 if connection.open:
-                    tx.run("ROLLBACK")
+                    with suppress(UnavailableError):  # the end of a connection rolls back as well
+                        tx.end("ROLLBACK")
                 raise
             except BaseException:  # the time is up: closing rolls back, and does not wait
                 connection.close()
@@ -173,9 +185,10 @@ def send(
         code = error.args[0] if error.args else 0
         if not settings.log_sql_values:
             error.args = (code, *(VALUES.sub("'...'", str(text)) for text in error.args[1:]))
-        if code in AWAY or not is_servers(code):
+        away = code in AWAY or not in_step(error)
+        if away or code == ER.NET_PACKET_TOO_LARGE:  # the server hangs up after that one
             connection.close()
-        if code in BUSY or not connection.open:
+        if away or code in BUSY:
             raise unavailable(error) from error
         raise
     except BaseException:
@@ -186,9 +199,12 @@ def send(
     return cursor
 
 
-def is_servers(code: Any) -> bool:
-    """Tell whether the server refused a statement, so that the connection is still in step."""
-    return isinstance(code, int) and (1000 <= code < 2000 or code >= 3000)
+def in_step(error: MySQLError) -> bool:
+    """Tell whether the server refused a statement, or it was wrong before it was sent."""
+    code = error.args[0] if error.args else 0
+    if not isinstance(code, int):
+        return isinstance(error, ProgrammingError)  # of values that do not fit the statement
+    return 1000 <= code < 2000 or code >= 3000
 
 
 def log(cursor: DictCursor, sql: str, values: Sequence[Any], milliseconds: float) -> None:

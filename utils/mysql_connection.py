@@ -8,13 +8,13 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-import gevent
 import pymysql
 from gevent import monkey
-from pymysql import MySQLError
 from pymysql.constants import SERVER_STATUS
+from pymysql.cursors import Cursor
 
 from conf.settings import settings
+from utils.context import within
 from utils.errors import UnavailableError
 from utils.log import logger
 
@@ -56,17 +56,19 @@ class Connection(pymysql.connections.Connection):  # type: ignore[misc]
     """A connection that logs in within MYSQL_CONNECT_TIMEOUT, and closes without waiting."""
 
     since = 0.0
+    server: tuple[Any, ...] = ()
     _sock: Any
 
     def connect(self, sock: Any = None) -> None:
         """Connect and log in; `connect_timeout` alone bounds no more than TCP's handshake."""
         limit = settings.mysql_connect_timeout
         try:
-            with gevent.Timeout(limit, TimeoutError(f"not within {limit:g} s")):
+            with within(limit, TimeoutError(f"not connected within {limit:g} s")):
                 super().connect(sock)
                 self.limit_statements()
+                self.server = self.identity()
             self.since = time.monotonic()
-        except MySQLError as error:
+        except Exception as error:  # also what PyMySQL makes of a greeting that is none
             raise unavailable(error) from error
         finally:
             if not self.since:
@@ -79,6 +81,13 @@ class Connection(pymysql.connections.Connection):  # type: ignore[misc]
             self.query(f"SET SESSION max_statement_time = {seconds:f}")
         else:
             self.query(f"SET SESSION max_execution_time = {seconds * 1000:.0f}")
+
+    def identity(self) -> tuple[Any, ...]:
+        """Return what tells the server from others behind the same address."""
+        with self.cursor(Cursor) as cursor:
+            cursor.execute("SELECT @@hostname, @@port")
+            identity: tuple[Any, ...] = cursor.fetchone()
+        return identity
 
     def close(self) -> None:
         """Close the socket, also while another greenlet reads; a COM_QUIT would have to wait."""
@@ -104,7 +113,7 @@ def is_quiet(connection: Connection) -> bool:
     return not poller.poll(0)
 
 
-def unavailable(error: MySQLError) -> UnavailableError:
+def unavailable(error: Exception) -> UnavailableError:
     """Return what the caller learns of a MySQL that is away or full; the log has the cause."""
     logger.warning("MySQL: %s", error)
     return UnavailableError("MySQL is not available")

@@ -45,6 +45,8 @@ class Pool:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """Lend a connection that is connected; UnavailableError if none is free in time."""
+        if self.slots.linkcount():
+            gevent.sleep(0)  # those who wait are first, also when the last one asks again at once
         if not self.slots.acquire(timeout=settings.mysql_pool_timeout):
             raise UnavailableError("MySQL is busy")
         try:
@@ -96,7 +98,7 @@ class Pool:
 
 
 def kill(connections: list[Connection]) -> None:
-    """Kill connections at the server, unless it was restarted: then the ids are others'."""
+    """Kill connections at the server, unless it is another or was restarted: ids are its own."""
     killer = Connection(**options(), cursorclass=DictCursor, read_timeout=2, write_timeout=2)
     try:
         with killer.cursor() as cursor:
@@ -104,7 +106,7 @@ def kill(connections: list[Connection]) -> None:
             (row,) = cursor.fetchall()
         started = time.monotonic() - int(row["Value"])
         for connection in connections:
-            if started <= connection.since:
+            if connection.server == killer.server and started <= connection.since:
                 with suppress(MySQLError):  # most have ended by themselves
                     killer.kill(connection.thread_id())
     finally:

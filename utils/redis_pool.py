@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from conf.settings import settings
+from utils.context import within
 from utils.errors import FOREIGN, UnavailableError
 from utils.log import logger
 
@@ -124,7 +125,7 @@ class Breaker:
 def attempt(*command: Any) -> Any:
     """Run a command; connecting and the wait for a free connection count too."""
     limit = settings.redis_timeout
-    with gevent.Timeout(limit, redis.TimeoutError(f"not within {limit:g} s")):
+    with within(limit, redis.TimeoutError(f"not within {limit:g} s")):
         return client().execute_command(*command)  # type: ignore[no-untyped-call]
 
 
