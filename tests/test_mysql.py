@@ -150,6 +150,8 @@ def test_a_transaction_is_whole_or_nothing(accounts: MariaDB) -> None:
         with pytest.raises(fault), mysql.transaction() as tx:
             tx.execute("UPDATE accounts SET cents = 0")
             raise fault
+        with pytest.raises(RuntimeError):
+            tx.execute("UPDATE accounts SET cents = 0")
     with pytest.raises(pymysql.err.IntegrityError), mysql.transaction() as tx:
         tx.execute("UPDATE accounts SET cents = 0")
         tx.execute("INSERT INTO accounts (id, cents) VALUES (1, 1)")
@@ -414,9 +416,11 @@ def test_a_host_of_many_addresses_that_hang_is_waited_for_once(
         for sock in fill:
             sock.setblocking(False)
             sock.connect_ex(full.getsockname())
-        address = (socket.AF_INET, socket.SOCK_STREAM, 0, "", full.getsockname())
+        addresses = [
+            (socket.AF_INET, kind, 0, "", full.getsockname()) for kind in [socket.SOCK_STREAM] * 3
+        ]
         found = socket.create_connection.__globals__
-        monkeypatch.setitem(found, "getaddrinfo", lambda *_: [address] * 3)
+        monkeypatch.setitem(found, "getaddrinfo", lambda *_: addresses)
         started = time.monotonic()
         assert refused(mysql.value, "SELECT 1") == "MySQL is not available"
         seconds = time.monotonic() - started
