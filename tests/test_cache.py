@@ -302,11 +302,14 @@ def test_a_change_that_fails_is_one_that_may_have_happened(store: Store) -> None
 
 
 @pytest.mark.parametrize("kept", [b"{", b'{"name":"a"}', b"\xff"])
-def test_what_another_release_kept_is_loaded_anew(store: Store, kept: bytes) -> None:
+def test_what_another_release_kept_is_loaded_anew(
+    store: Store, kept: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     load = keep(store)
     client().set("thing:a", kept)
     assert [load("a"), load("a"), load("a")] == [Thing("a", 1)] * 3
     assert store.loads == 2
+    assert caplog.text.count("what is kept as thing:a cannot be read: ") == 1
 
 
 def test_a_redis_that_is_down_costs_nearly_nothing(store: Store, redis_proxy: Proxy) -> None:

@@ -26,6 +26,7 @@ from gevent.event import AsyncResult
 
 from conf.settings import settings
 from utils.errors import DeadlineError
+from utils.log import logger
 from utils.redis_pool import AwayError, breaker, client
 
 __all__ = ["cached", "client"]
@@ -101,7 +102,8 @@ class Cached(Generic[P, T]):
         value = kept(key) or self.once(key, load)
         try:
             return self.decoder.decode(value)
-        except msgspec.DecodeError:  # another release of the service kept it
+        except msgspec.DecodeError as error:  # another release of the service kept it
+            logger.warning("what is kept as %s cannot be read: %s", key, error)
             self.forget(*args, **kwargs)
             return self.function(*args, **kwargs)
 

@@ -132,12 +132,10 @@ class Transaction(Statements):
                 raise RuntimeError(f"no statement for a transaction, for it ends one: {sql}")
             return cursor
 
-    def end(self, sql: str) -> None:
-        """Commit or roll back."""
+    def end(self, connection: Connection, sql: str) -> None:
+        """Commit or roll back, after what other greenlets sent."""
         with self.lock:
-            connection, self.connection = self.connection, None
-            if connection:
-                send(connection, sql)
+            send(connection, sql)
 
 
 class MySQL(Statements):
@@ -159,11 +157,11 @@ class MySQL(Statements):
             tx = Transaction(connection)
             try:
                 yield tx
-                tx.end("COMMIT")
+                tx.end(connection, "COMMIT")
             except Exception:
                 if connection.open:
                     with suppress(UnavailableError):  # the end of a connection rolls back as well
-                        tx.end("ROLLBACK")
+                        tx.end(connection, "ROLLBACK")
                 raise
             except BaseException:  # the time is up: closing rolls back, and does not wait
                 connection.close()
