@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
-from utils.api import Api
 from utils.cache import cached
 from utils.errors import ConflictError, NotFoundError
 from utils.mysql import mysql
+from utils.web import Api
 
 
 class TestResult(Struct):

@@ -15,9 +15,8 @@ from werkzeug.exceptions import MethodNotAllowed
 from decorator import url_map
 from server import g_server
 from utils.context import limited, request_uuid, trace
-from utils.envelope import Envelope
 from utils.log import logger
-from utils.request import Request
+from utils.web import Envelope, Request
 
 
 def g_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -9,14 +9,15 @@ for module in [name for name in sys.modules if name.split(".")[0] in ("conf", "u
     del sys.modules[module]
 
 from conf.settings import ROOT, settings
-from utils import arbiter, log
+from utils import log
+from utils.serve import arbiter
 
 host = f"[{settings.server_ip}]" if ":" in settings.server_ip else settings.server_ip
 bind = f"{host}:{settings.server_port}"
 chdir = str(ROOT)
 proc_name = "pyserver"
 
-worker_class = "utils.worker.Worker"
+worker_class = "utils.serve.worker.Worker"
 workers = settings.workers
 worker_connections = settings.worker_connections
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
@@ -50,6 +51,6 @@ def post_worker_init(worker: Any) -> None:
     """Have the log say so if the schema is not what this code knows."""
     from gevent import spawn  # noqa: PLC0415  the master must not load what a worker patches
 
-    from utils.migrations import warn_if_behind  # noqa: PLC0415
+    from utils.mysql.migrations import warn_if_behind  # noqa: PLC0415
 
     spawn(warn_if_behind)

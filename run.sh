@@ -221,7 +221,7 @@ verb=${1:-help}
 case $verb in
     start | stop | reload | restart | status | run) "$verb" ;;
     config) module conf ;;
-    migrate) module utils.migrations "$@" ;;
+    migrate) module utils.mysql.migrations "$@" ;;
     dev) module utils.dev ;;
     test) tests "$@" ;;
     *) say "usage: sh run.sh start|stop|reload|restart|status|run|dev|migrate|test|config"; [ "$verb" = help ] ;;

@@ -4,15 +4,13 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from werkzeug import Response
 
 from api import ChangeOrder, CreateOrder, DeleteOrder, ListOrders, ShowOrder, TestApi
 from decorator import expose, url_map
-from utils.api import Api, echo, parse
-from utils.envelope import Envelope
 from utils.errors import FOREIGN, ServiceError, as_service_error
 from utils.log import logger
-from utils.request import Request
+from utils.web import Api, Envelope, Request, Response
+from utils.web.api import echo, parse
 
 
 class Server:

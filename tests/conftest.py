@@ -21,8 +21,8 @@ atexit.register(shutil.rmtree, os.environ["LOG_DIR"], ignore_errors=True)
 for name in ("PYTHON", "GUNICORN_CMD_ARGS"):
     os.environ.pop(name, None)
 
-from tests.proxy import Proxy
-from utils.servers import MariaDB, Redis, free_port
+from tests.support.proxy import Proxy
+from utils.dev.servers import MariaDB, Redis, free_port
 
 mysql_port, redis_port = free_port(), free_port()
 os.environ.update(
@@ -41,7 +41,7 @@ os.environ.update(
 from werkzeug.test import Client
 
 from app import g_app
-from tests.support import Service, need
+from tests.support.service import Service, need
 
 if not Path(sys.prefix, "installed").is_file():
     pytest.exit("run the tests with: sh run.sh test", returncode=2)

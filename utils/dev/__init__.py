@@ -1,0 +1,1 @@
+"""`sh run.sh dev` and the private servers; production never imports this."""

@@ -1,0 +1,5 @@
+"""Calls to other services, bounded in time and size."""
+
+from utils.http.upstream import Upstream
+
+__all__ = ["Upstream"]

@@ -1,0 +1,9 @@
+"""From a request to its envelope."""
+
+from werkzeug import Response
+
+from utils.web.api import Api
+from utils.web.envelope import Envelope
+from utils.web.request import Request
+
+__all__ = ["Api", "Envelope", "Request", "Response"]
