@@ -4,7 +4,6 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,20 +13,21 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from decorator import url_map
 from server import g_server
-from utils.context import limited, request_uuid, trace
+from utils.context import request_deadline, request_uuid, traceparent
 from utils.log import logger
+from utils.timing import timed
 from utils.web import Envelope, Request
 
 
 def g_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     """Answer one request and log it."""
-    started = time.perf_counter()
     request = Request(environ)
     request_uuid.set(request.uuid)
-    trace.set(environ.get("HTTP_TRACEPARENT", ""))
-    response = answer(request)
+    traceparent.set(environ.get("HTTP_TRACEPARENT", ""))
+    with timed() as took:
+        response = answer(request)
     response.headers["X-Request-ID"] = request.uuid
-    log_request(request, response, (time.perf_counter() - started) * 1000)
+    log_request(request, response, took.ms)
     return response(environ, start_response)
 
 
@@ -39,7 +39,7 @@ def answer(request: Request) -> Response:
             raise MethodNotAllowed({m for rule in url_map.iter_rules() for m in rule.methods or ()})
         rule, values = url_map.bind_to_environ(request.environ).match(return_rule=True)
         request.route = rule.rule
-        with limited(request.seconds(rule.timeout)):  # type: ignore[attr-defined]
+        with request_deadline(request.seconds(rule.timeout)):  # type: ignore[attr-defined]
             response: Response = getattr(g_server, rule.endpoint)(request, **values)
         return response
     except MethodNotAllowed as error:

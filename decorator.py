@@ -1,18 +1,13 @@
-"""Decorators: `expose` makes a method a route, `timer` logs how long a call takes."""
+"""`expose` makes a method of `Server` a route."""
 
 import re
-import time
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from werkzeug.routing import Map, Rule
 
-from conf.settings import settings
-from utils.log import logger
+from conf.current import settings
 
-P = ParamSpec("P")
-R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 url_map = Map(strict_slashes=False, merge_slashes=False)
@@ -56,18 +51,3 @@ def overlap(one: Rule, other: Rule) -> bool:
     if re.sub(r"[^<>:]+>", ">", one.rule) != re.sub(r"[^<>:]+>", ">", other.rule):
         return False
     return one.methods is None or other.methods is None or bool(one.methods & other.methods)
-
-
-def timer(function: Callable[P, R]) -> Callable[P, R]:
-    """Log at DEBUG how many milliseconds each call takes, whether it returns or raises."""
-
-    @wraps(function)
-    def timed(*args: P.args, **kwargs: P.kwargs) -> R:
-        started = time.perf_counter()
-        try:
-            return function(*args, **kwargs)
-        finally:
-            milliseconds = (time.perf_counter() - started) * 1000
-            logger.debug("%s took %.3f ms", function.__qualname__, milliseconds, stacklevel=2)
-
-    return timed

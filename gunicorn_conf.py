@@ -8,12 +8,13 @@ from typing import Any
 for module in [name for name in sys.modules if name.split(".")[0] in ("conf", "utils")]:
     del sys.modules[module]
 
-from conf.settings import ROOT, settings
-from utils import log
+from conf.current import settings
+from conf.environ import ROOT
+from utils import context, log
 from utils.serve import arbiter
 
-host = f"[{settings.server_ip}]" if ":" in settings.server_ip else settings.server_ip
-bind = f"{host}:{settings.server_port}"
+host = f"[{settings.server.ip}]" if ":" in settings.server.ip else settings.server.ip
+bind = f"{host}:{settings.server.port}"
 chdir = str(ROOT)
 proc_name = "pyserver"
 
@@ -43,8 +44,9 @@ def on_reload(server: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Set up the logs of a worker."""
+    """Set up a worker."""
     log.setup()
+    context.setup()
 
 
 def post_worker_init(worker: Any) -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from api import ChangeOrder, CreateOrder, DeleteOrder, ListOrders, ShowOrder, TestApi
 from decorator import expose, url_map
-from utils.errors import FOREIGN, ServiceError, as_service_error
+from utils.errors import ServiceError, as_service_error
 from utils.log import logger
 from utils.web import Api, Envelope, Request, Response
 from utils.web.api import echo, parse
@@ -72,8 +72,6 @@ class Server:
         refusal = as_service_error(error)
         if refusal.err_code == ServiceError.err_code:
             logger.error("unforeseen error", exc_info=error)
-        elif type(error) in FOREIGN:
-            logger.warning("%s: %s", type(error).__name__, error)
         return Envelope(request.uuid, request.echo, error=refusal)
 
 

@@ -1,13 +1,23 @@
-"""Reading a class of settings from the environment, an .env file and secrets' files."""
+"""Reads a class of settings from the environment, an .env file and the files of secrets.
+
+A field is a setting and named in capitals; a field that is a Struct is a group, whose name stands
+before those of its fields. `NAME_FILE` names the file that holds a secret, as in Docker's images.
+"""
 
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
+from dotenv import dotenv_values
+from msgspec import Meta, Struct
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T", bound=Struct)
+Texts = Mapping[str, str | None]
+
+ROOT = Path(__file__).parent.parent
 
 
 class SettingsError(ValueError):
@@ -15,59 +25,117 @@ class SettingsError(ValueError):
 
 
 class Secret(str):
-    """A text that does not show in a `repr`, so that a log or a traceback cannot tell it."""
+    """A text whose `repr` is masked, so that no log or traceback shows it."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Mask the text."""
         return "***"
 
 
 class Setting(NamedTuple):
-    """One setting: its NAME, what it is for, and the value with the place it came from."""
+    """What can be set: its NAME, its type, the same with limits, its meaning, and its default."""
 
     name: str
+    type: Any
+    hint: Any
     meaning: str
+    default: Any
+
+    @property
+    def expected(self) -> str:
+        """Describe the values that are allowed."""
+        if get_origin(self.type) is Literal:
+            return "one of " + ", ".join(get_args(self.type))
+        words = {int: "an integer", float: "a number", bool: "true or false"}.get(
+            self.type, "a text"
+        )
+        least, above, most, length = map(self.limit, ("ge", "gt", "le", "min_length"))
+        if length:
+            words += f" of {length} or more characters"
+        if most is not None:
+            return f"{words} from {least} to {most}"
+        if above is not None:
+            return f"{words} above {above}"
+        return words if least is None else f"{words} from {least} up"
+
+    def limit(self, kind: str) -> Any:
+        """Return one of the limits, such as `ge`."""
+        given = [getattr(meta, kind) for meta in get_args(self.hint) if isinstance(meta, Meta)]
+        return next((value for value in given if value is not None), None)
+
+
+class Found(NamedTuple):
+    """A setting's value and the place it came from."""
+
     value: Any
     source: str
 
 
-def load(settings: type[T], environ: Mapping[str, str], dotenv: Mapping[str, str | None]) -> T:
-    """Build `settings`, or raise one SettingsError that lists every fault."""
+def dotenv() -> Texts:
+    """Read the .env file; apart from os.environ, so that a reload sees what was taken out of it."""
+    return dotenv_values(os.environ.get("ENV_FILE", ROOT / ".env"), interpolate=False)
+
+
+def is_group(field: Any) -> bool:
+    """Return whether the field holds settings itself."""
+    return isinstance(field.type, type) and issubclass(field.type, Struct)
+
+
+def settings_of(cls: type[Struct], prefix: str = "") -> Iterator[Setting]:
+    """Yield the settings of a class and of its groups."""
+    for field in msgspec.structs.fields(cls):
+        name = prefix + field.name.upper()
+        if is_group(field):
+            yield from settings_of(field.type, f"{name}_")
+        else:
+            kind, *extras = get_args(field.type)
+            meaning = next(extra for extra in extras if isinstance(extra, str))
+            yield Setting(name, kind, field.type, meaning, field.default)
+
+
+def load(cls: type[T], environ: Texts, dotenv: Texts) -> T:
+    """Build the settings, or raise one SettingsError that lists every fault."""
     values, faults = {}, []
-    for field in msgspec.structs.fields(settings):
+    for setting in settings_of(cls):
         try:
-            values[field.name] = find(settings, field.name, environ, dotenv).value
+            values[setting.name] = find(setting, environ, dotenv).value
         except SettingsError as error:
             faults.append(str(error))
     if not faults:
         try:
-            return settings(**values)
+            return build(cls, values)
         except ValueError as error:
             faults.append(str(error))
     raise SettingsError("\n".join(["wrong settings:", *(f"  {fault}" for fault in faults)]))
 
 
-def find(
-    settings: type[T], field: str, environ: Mapping[str, str], dotenv: Mapping[str, str | None]
-) -> Setting:
-    """Return one setting of the class: the environment wins over .env, .env over the default."""
-    name, hint = field.upper(), get_type_hints(settings, include_extras=True)[field]
-    kind, meta = get_args(hint)
+def build(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
+    """Build a class of settings, its groups first."""
+    fields = {}
+    for field in msgspec.structs.fields(cls):
+        name = prefix + field.name.upper()
+        fields[field.name] = (
+            build(field.type, values, f"{name}_") if is_group(field) else values[name]
+        )
+    return cls(**fields)
+
+
+def find(setting: Setting, environ: Texts, dotenv: Texts) -> Found:
+    """Find a setting's value: the environment wins over .env, .env over the default."""
+    name = setting.name
     for place, texts in (("environment", environ), (".env", dotenv)):
         text, source = texts.get(name), place
-        file = texts.get(f"{name}_FILE") if kind is Secret else None
+        file = texts.get(f"{name}_FILE") if setting.type is Secret else None
         if text is not None and file is not None:
-            raise SettingsError(f"{name}, {name}_FILE: expected one of the two in {place}")
+            raise SettingsError(f"{name}, {name}_FILE: expected only one of them in {place}")
         if file is not None:
             text, source = read_secret(name, file), f"{name}_FILE in {place}"
         if text is not None:
-            return Setting(name, meta.description, convert(name, text, hint), source)
-    default = next(f for f in msgspec.structs.fields(settings) if f.name == field).default
-    if default is msgspec.NODEFAULT:
-        raise SettingsError(f"{name} is not set: expected {expected(kind, meta)}")
-    return Setting(name, meta.description, default, "default")
+            return Found(convert(setting, text), source)
+    if setting.default is msgspec.NODEFAULT:
+        raise SettingsError(f"{name} is not set: expected {setting.expected}")
+    return Found(setting.default, "default")
 
 
 def read_secret(name: str, file: str) -> str:
@@ -78,29 +146,14 @@ def read_secret(name: str, file: str) -> str:
         raise SettingsError(f"{name}_FILE={file}: expected a readable file ({error})") from None
 
 
-def convert(name: str, text: str, hint: Any) -> Any:
-    """Return the text as the hint's type."""
-    kind, meta = get_args(hint)
-    if kind is Secret:
+def convert(setting: Setting, text: str) -> Any:
+    """Return the text as the setting's type."""
+    if setting.type is Secret:
         return Secret(text)
     try:
-        value = msgspec.convert(text, hint, strict=False)
+        value = msgspec.convert(text, setting.hint, strict=False)
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError  # msgspec's ValidationError is one too
         return value
     except ValueError:
-        raise SettingsError(f"{name}={text!r}: expected {expected(kind, meta)}") from None
-
-
-def expected(kind: Any, meta: msgspec.Meta) -> str:
-    """Say in words what a setting may be."""
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(get_args(kind))
-    words = {int: "an integer", float: "a number", bool: "true or false"}.get(kind, "a text")
-    if meta.min_length:
-        words += f" of {meta.min_length} or more characters"
-    if meta.le is not None:
-        return f"{words} from {meta.ge} to {meta.le}"
-    if meta.gt is not None:
-        return f"{words} above {meta.gt}"
-    return words if meta.ge is None else f"{words} from {meta.ge} up"
+        raise SettingsError(f"{setting.name}={text!r}: expected {setting.expected}") from None

@@ -42,6 +42,9 @@ from werkzeug.test import Client
 
 from app import g_app
 from tests.support.service import Service, need
+from utils import context
+
+context.setup()
 
 if not Path(sys.prefix, "installed").is_file():
     pytest.exit("run the tests with: sh run.sh test", returncode=2)

@@ -1,20 +1,26 @@
-"""The errors that a caller may see: one tree, in which a class is a row of the code table."""
+"""The errors that a caller sees: one tree, in which a class is a row of the table of codes."""
 
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from werkzeug.exceptions import HTTPException
 
 
 class ServiceError(Exception):
-    """Anything unforeseen; the client learns nothing else, the log has the traceback."""
+    """An unexpected error: the client gets no details, the traceback is logged."""
 
-    err_code: ClassVar[int] = -1
-    status: ClassVar[int] = 500
-    message: ClassVar[str] = "server error"
-    headers: ClassVar[dict[str, str]] = {}
+    err_code = -1
+    status = 500
+    message = "server error"
+    retry_after: int | None = None  # seconds
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(
+        self, message: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message or self.message)
+        self.headers = dict(headers or {})
+        if self.retry_after is not None:
+            self.headers["Retry-After"] = str(self.retry_after)
 
 
 class MalformedError(ServiceError):
@@ -36,10 +42,10 @@ class ParameterError(ServiceError):
 
 
 class UnavailableError(ServiceError):
-    """Something the route needs is away or full: MySQL, Redis, an upstream."""
+    """Something the route needs is down or full: MySQL, Redis, an upstream."""
 
     err_code, status, message = -5, 503, "service unavailable"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+    retry_after = 1
 
 
 class DeadlineError(ServiceError):
@@ -52,7 +58,7 @@ class OverloadError(ServiceError):
     """Too many requests are in flight."""
 
     err_code, status, message = -7, 503, "too many requests in flight"
-    headers: ClassVar[dict[str, str]] = {"Retry-After": "1"}
+    retry_after = 1
 
 
 class HTTPError(ServiceError):
@@ -60,36 +66,46 @@ class HTTPError(ServiceError):
 
     err_code, status, message = 400, 400, "bad request"
 
-    @classmethod
-    def of(cls, status: int, message: str, headers: dict[str, str] | None = None) -> "HTTPError":
-        """Return the refusal with any status."""
-        error = cls(message)
-        error.err_code = error.status = status  # type: ignore[misc]
-        error.headers = headers or {}  # type: ignore[misc]
-        return error
+    def __init__(
+        self,
+        message: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message, headers)
+        if status is not None:
+            self.err_code = self.status = status
 
 
 class NotFoundError(HTTPError):
-    """There is no such thing."""
+    """Raise if the resource does not exist."""
 
     err_code, status, message = 404, 404, "not found"
 
 
 class ConflictError(HTTPError):
-    """It was changed, or is there already."""
+    """Raise if the resource was changed meanwhile, or exists already."""
 
     err_code, status, message = 409, 409, "conflict"
 
 
-# Libraries' errors that are one of ours; the module that uses a library adds them.
-FOREIGN: dict[type[Exception], type[ServiceError]] = {}
+@contextmanager
+def map_exceptions(table: Mapping[type[Exception], type[ServiceError]]) -> Iterator[None]:
+    """Raise a library's errors as ours; an error is looked up by its class, then by its bases."""
+    try:
+        yield
+    except tuple(table) as error:
+        for cls in type(error).__mro__:
+            if cls in table:
+                raise table[cls]() from error
+        raise
 
 
 def as_service_error(error: BaseException) -> ServiceError:
     """Return the error as one that a caller may see."""
     if isinstance(error, HTTPException) and error.code is not None:
         headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
-        return HTTPError.of(error.code, error.name.lower(), headers)
+        return HTTPError(error.name.lower(), headers, error.code)
     if isinstance(error, ServiceError) and error.err_code != ServiceError.err_code:
         return error
-    return next((FOREIGN[cls] for cls in type(error).__mro__ if cls in FOREIGN), ServiceError)()
+    return ServiceError()

@@ -9,17 +9,29 @@ from typing import Annotated
 import pytest
 from msgspec import Meta, Struct
 
-from conf.environ import Secret, SettingsError, find, load
+from conf.environ import Secret, SettingsError, find, load, settings_of
 from conf.settings import Settings
 from tests.support.service import Service
+
+
+class Inner(Struct, frozen=True, kw_only=True):
+    """A group."""
+
+    size: Annotated[Annotated[int, Meta(ge=1)], "a size"] = 3
 
 
 class Example(Struct, frozen=True, kw_only=True):
     """Settings as a service might have them."""
 
-    port: Annotated[int, Meta(ge=1, le=9, description="a port")]
-    ratio: Annotated[float, Meta(description="a ratio")] = 0.5
-    password: Annotated[Secret, Meta(description="a secret")] = Secret("")
+    port: Annotated[int, Meta(ge=1, le=9), "a port"]
+    ratio: Annotated[float, "a ratio"] = 0.5
+    password: Annotated[Secret, "a secret"] = Secret("")
+    inner: Inner
+
+
+def source(name: str, environ: dict[str, str], dotenv: dict[str, str]) -> str:
+    (setting,) = [setting for setting in settings_of(Example) if setting.name == name]
+    return find(setting, environ, dotenv).source
 
 
 def config(service: Service, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
@@ -33,10 +45,18 @@ def config(service: Service, *arguments: str, **env: str) -> "subprocess.Complet
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_default() -> None:
-    assert load(Example, {"PORT": "1"}, {"PORT": "2", "RATIO": "2.5"}) == Example(port=1, ratio=2.5)
-    assert find(Example, "port", {"PORT": "1"}, {"PORT": "2"}).source == "environment"
-    assert find(Example, "port", {}, {"PORT": "2"}).source == ".env"
-    assert find(Example, "ratio", {}, {}).source == "default"
+    assert load(Example, {"PORT": "1"}, {"PORT": "2", "RATIO": "2.5"}) == Example(
+        port=1, ratio=2.5, inner=Inner()
+    )
+    assert source("PORT", {"PORT": "1"}, {"PORT": "2"}) == "environment"
+    assert source("PORT", {}, {"PORT": "2"}) == ".env"
+    assert source("RATIO", {}, {}) == "default"
+
+
+def test_the_name_of_a_group_stands_before_those_of_its_fields() -> None:
+    assert load(Example, {"PORT": "1", "INNER_SIZE": "5"}, {}).inner.size == 5
+    with pytest.raises(SettingsError, match="INNER_SIZE='0': expected an integer from 1 up"):
+        load(Example, {"PORT": "1", "INNER_SIZE": "0"}, {})
 
 
 def test_every_fault_is_listed_in_one_message(tmp_path: Path) -> None:
@@ -54,9 +74,7 @@ def test_a_secret_is_read_from_its_file_and_never_shown(tmp_path: Path) -> None:
     settings = load(Example, {"PORT": "1", "PASSWORD_FILE": str(file)}, {})
     assert settings.password == "hunter2"
     assert "hunter2" not in repr(settings)
-    assert find(Example, "password", {"PASSWORD_FILE": str(file)}, {}).source.startswith(
-        "PASSWORD_FILE"
-    )
+    assert source("PASSWORD", {"PASSWORD_FILE": str(file)}, {}).startswith("PASSWORD_FILE")
 
 
 def test_a_secret_and_its_file_together_are_a_fault_that_does_not_tell_it() -> None:
@@ -92,7 +110,7 @@ def test_config_prints_every_setting_with_value_source_and_meaning(service: Serv
     (service.root / ".env").write_text("WORKERS=3\nLOG_LEVEL=DEBUG\nLOG_DIR='$HOME'\n")
     printed = config(service, LOG_LEVEL="ERROR").stdout
     rows = {line.split()[0]: line.split(maxsplit=3) for line in printed.splitlines()}
-    assert list(rows) == [name.upper() for name in Settings.__struct_fields__]
+    assert list(rows) == [setting.name for setting in settings_of(Settings)]
     assert rows["WORKERS"] == ["WORKERS", "3", ".env", "worker processes"]
     assert rows["LOG_LEVEL"][1:3] == ["ERROR", "environment"]
     assert rows["LOG_DIR"][1] == "$HOME"

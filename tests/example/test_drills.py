@@ -17,7 +17,7 @@ import pytest
 import redis
 from gevent.pool import Pool as Greenlets
 
-from conf.settings import settings
+from conf.current import settings
 from tests.example.test_orders import CREATE
 from tests.mysql.test_mysql import connections, in_use, kill_all
 from tests.support.proxy import Proxy
@@ -264,7 +264,7 @@ def test_requests_that_are_cut_mix_and_leak_nothing(mariadb: MariaDB, mysql_prox
     wait_until(lambda: in_use() == 0, 5)
     watcher.kill()
     assert crossed == []
-    assert most <= settings.mysql_pool_size + 1  # the one that kills
+    assert most <= settings.mysql.pool_size + 1  # the one that kills
     wait_until(lambda: not connections(mariadb, "command = 'Query'"), 0.5)
     assert [mysql.value("SELECT %s", number) for number in range(20)] == list(range(20))
 

@@ -26,7 +26,7 @@ from gevent.server import StreamServer
 
 from tests.support.proxy import RESET
 from tests.support.service import certify
-from utils.context import deadline, limited, request_uuid, trace
+from utils.context import deadline, request_deadline, request_uuid, traceparent
 from utils.dev.servers import free_port
 from utils.errors import DeadlineError, UnavailableError
 from utils.http.upstream import MAX_REDIRECTS, Answer, Upstream
@@ -452,8 +452,8 @@ def test_calls_that_are_cut_mix_and_leak_nothing(faulty: Faulty, upstream: Upstr
 def test_the_request_and_its_time_go_on_to_the_upstream(faulty: Faulty, upstream: Upstream) -> None:
     def call() -> None:
         request_uuid.set("the-uuid")
-        trace.set(f"00-{'a' * 32}-{'b' * 16}-01")
-        with limited(0.3):
+        traceparent.set(f"00-{'a' * 32}-{'b' * 16}-01")
+        with request_deadline(0.3):
             upstream.get("/echo/1", headers={"x-request-id": "another", "X-Extra": "1"})
 
     gevent.spawn(call).get()
@@ -484,7 +484,7 @@ def test_a_request_whose_time_is_up_gets_a_deadline_error(upstream: Upstream) ->
 
 def test_the_limit_of_a_caller_higher_up_goes_through(upstream: Upstream) -> None:
     def call() -> None:
-        with pytest.raises(DeadlineError), limited(0.1):
+        with pytest.raises(DeadlineError), request_deadline(0.1):
             upstream.get("/half")
 
     with pytest.raises(gevent.Timeout) as raised, gevent.Timeout(0.1) as mine:

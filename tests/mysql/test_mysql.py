@@ -16,7 +16,7 @@ import pytest
 from gevent.server import StreamServer
 from msgspec import Struct, structs
 
-from conf.settings import settings
+from conf.current import settings
 from tests.support.proxy import Proxy
 from tests.support.service import certify, wait_until
 from utils.dev.servers import MariaDB
@@ -52,7 +52,7 @@ def accounts(mariadb: MariaDB, mysql_proxy: Proxy) -> Iterator[MariaDB]:
 
 def in_use() -> int:
     """Return how many connections of the pool are lent."""
-    return settings.mysql_pool_size - int(mysql_pool.pool().slots.counter)
+    return settings.mysql.pool_size - int(mysql_pool.pool().slots.counter)
 
 
 def connections(server: MariaDB, what: str = "1") -> list[dict[str, Any]]:
@@ -305,7 +305,7 @@ def test_a_write_that_times_out_is_not_sent_again(accounts: MariaDB) -> None:
 
 
 def test_the_server_itself_ends_what_takes_too_long(accounts: MariaDB) -> None:
-    assert mysql.value("SELECT @@max_statement_time") == settings.mysql_read_timeout
+    assert mysql.value("SELECT @@max_statement_time") == settings.mysql.read_timeout
 
 
 @pytest.mark.parametrize("cut", [gevent.Timeout(0.1), gevent.GreenletExit()])
@@ -355,8 +355,8 @@ def test_who_finds_no_free_connection_is_refused_in_time(accounts: MariaDB) -> N
     waiters = [gevent.spawn(wait) for _ in range(12)]
     gevent.joinall([*busy, *waiters], raise_error=True)
     assert len(seconds) == 12
-    assert min(seconds) > settings.mysql_pool_timeout - 0.01
-    assert max(seconds) < settings.mysql_pool_timeout + 0.1
+    assert min(seconds) > settings.mysql.pool_timeout - 0.01
+    assert max(seconds) < settings.mysql.pool_timeout + 0.1
     assert len(connections(accounts)) == 4
 
 
@@ -379,7 +379,7 @@ def test_a_connection_that_cannot_be_set_up_is_not_pooled(
         self.query("SET SESSION no_such_variable = 1")
 
     monkeypatch.setattr(Connection, "limit_statements", fail)
-    for _ in range(settings.mysql_pool_size + 1):
+    for _ in range(settings.mysql.pool_size + 1):
         assert refused(mysql.value, "SELECT 1") == "MySQL is not available"
 
 
@@ -406,7 +406,7 @@ def test_a_hung_server_is_waited_for_in_parallel(accounts: MariaDB, mysql_proxy:
     calls = [gevent.spawn(refused, mysql.value, "SELECT 1") for _ in range(4)]
     gevent.joinall(calls)
     assert [call.value for call in calls] == ["MySQL is not available"] * 4
-    assert time.monotonic() - started < settings.mysql_connect_timeout * 2
+    assert time.monotonic() - started < settings.mysql.connect_timeout * 2
 
 
 def test_a_host_of_many_addresses_that_hang_is_waited_for_once(
@@ -427,7 +427,7 @@ def test_a_host_of_many_addresses_that_hang_is_waited_for_once(
         seconds = time.monotonic() - started
         for sock in fill:
             sock.close()
-    limit = settings.mysql_connect_timeout
+    limit = settings.mysql.connect_timeout
     assert limit - 0.01 < seconds < limit + 0.1
 
 
@@ -476,8 +476,8 @@ def test_tls_is_what_the_setting_says(
     secure: SecureMariaDB, monkeypatch: pytest.MonkeyPatch, tls: Any, trusted: bool, fits: bool
 ) -> None:
     ca = str(secure.certificate) if trusted else ""
-    changed = {"mysql_port": secure.port, "mysql_tls": tls, "mysql_tls_ca": ca}
-    monkeypatch.setattr(mysql_connection, "settings", structs.replace(settings, **changed))
+    changed = structs.replace(settings.mysql, port=secure.port, tls=tls, tls_ca=ca)
+    monkeypatch.setattr(mysql_connection, "settings", structs.replace(settings, mysql=changed))
     monkeypatch.setattr(mysql_connection, "tls_context", mysql_connection.tls_context.__wrapped__)
     monkeypatch.setattr(mysql_pool, "pools", {})
     if fits:

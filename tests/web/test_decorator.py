@@ -1,4 +1,4 @@
-"""`expose` and `timer`."""
+"""`expose`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 from werkzeug.routing import Map
 
 import decorator
-from decorator import expose, timer
+from decorator import expose
 
 
 @pytest.fixture(autouse=True)
@@ -70,20 +70,3 @@ def test_a_rule_may_have_other_methods_elsewhere() -> None:
 
     @expose("/a/<x>", methods=["GET"])
     def fourth(self: Any) -> None: ...
-
-
-def test_timer_logs_a_call_that_returns_and_one_that_raises(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    @timer
-    def halve(number: int) -> int:
-        if number % 2:
-            raise ValueError
-        return number // 2
-
-    caplog.set_level("DEBUG")
-    assert halve(4) == 2
-    with pytest.raises(ValueError, match=r"^$"):
-        halve(3)
-    assert [record.module for record in caplog.records] == ["test_decorator"] * 2
-    assert all("halve took" in record.getMessage() for record in caplog.records)

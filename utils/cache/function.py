@@ -24,7 +24,7 @@ import gevent
 import msgspec
 from gevent.event import AsyncResult
 
-from conf.settings import settings
+from conf.current import settings
 from utils.cache.redis import AwayError, breaker, client
 from utils.errors import DeadlineError
 from utils.log import logger
@@ -169,7 +169,7 @@ class Cached(Generic[P, T]):
     def doubt(self, key: str) -> None:
         """Delete the key, and have nothing kept until MySQL has ended what was given up."""
         self.loads.pop(key, None)
-        seconds = settings.mysql_connect_timeout + settings.mysql_read_timeout
+        seconds = settings.mysql.connect_timeout + settings.mysql.read_timeout
         try:
             breaker.run("EVAL", DOUBT, 2, key, lock(key), ceil(seconds * 1000))
         except AwayError:

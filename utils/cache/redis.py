@@ -10,34 +10,46 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from conf.settings import settings
-from utils.context import within
-from utils.errors import FOREIGN, UnavailableError
+from conf.current import settings
+from utils.context import fail_after
+from utils.errors import ServiceError, UnavailableError, map_exceptions
 from utils.log import logger
 
 PROBE_SECONDS = 0.5
-FOREIGN |= {redis.ConnectionError: UnavailableError, redis.TimeoutError: UnavailableError}
+REDIS_ERRORS: dict[type[Exception], type[ServiceError]] = {
+    redis.ConnectionError: UnavailableError,
+    redis.TimeoutError: UnavailableError,
+}
+
+
+class Client(redis.Redis):
+    """redis-py's client, whose lost connections and timeouts are UnavailableErrors."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send a command, and return its reply."""
+        with map_exceptions(REDIS_ERRORS):
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
 
 @cache
-def client() -> redis.Redis:
+def client() -> Client:
     """Return redis-py's own client: bounded, prompt to fail, and sending nothing twice."""
-    if not settings.redis_host:
+    if not settings.redis.host:
         raise UnavailableError("Redis is not configured")
     pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
-        host=settings.redis_host,
-        port=settings.redis_port,
-        password=settings.redis_password or None,
-        db=settings.redis_db,
-        max_connections=settings.redis_pool_size,
-        timeout=settings.redis_timeout,
-        socket_timeout=settings.redis_timeout,
-        socket_connect_timeout=settings.redis_timeout,
+        host=settings.redis.host,
+        port=settings.redis.port,
+        password=settings.redis.password or None,
+        db=settings.redis.db,
+        max_connections=settings.redis.pool_size,
+        timeout=settings.redis.timeout,
+        socket_timeout=settings.redis.timeout,
+        socket_connect_timeout=settings.redis.timeout,
         retry=Retry(NoBackoff(), 0),
         protocol=2,  # RESP3 skips the check that an idle connection is clean
         driver_info=None,
     )
-    return redis.Redis(connection_pool=pool)
+    return Client(connection_pool=pool)
 
 
 class AwayError(Exception):
@@ -57,7 +69,7 @@ class Breaker:
 
     def run(self, *command: Any) -> Any:
         """Run a command within REDIS_TIMEOUT as a whole, or raise AwayError."""
-        if self.open or not settings.redis_host:
+        if self.open or not settings.redis.host:
             raise AwayError
         try:
             return attempt(*command)
@@ -71,7 +83,7 @@ class Breaker:
 
     def delete(self, *keys: str, seconds: float) -> None:
         """Delete keys, which live for `seconds` at most: now, or as soon as Redis is back."""
-        if not settings.redis_host:
+        if not settings.redis.host:
             return
         try:
             if not self.open:
@@ -124,9 +136,9 @@ class Breaker:
 
 def attempt(*command: Any) -> Any:
     """Run a command; connecting and the wait for a free connection count too."""
-    limit = settings.redis_timeout
-    with within(limit, redis.TimeoutError(f"not within {limit:g} s")):
-        return client().execute_command(*command)  # type: ignore[no-untyped-call]
+    limit = settings.redis.timeout
+    with fail_after(limit, redis.TimeoutError(f"not within {limit:g} s")):
+        return redis.Redis.execute_command(client(), *command)  # type: ignore[no-untyped-call]
 
 
 breaker = Breaker()

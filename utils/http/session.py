@@ -8,7 +8,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from conf.settings import settings
+from conf.current import settings
 
 logging.getLogger("urllib3").setLevel(logging.ERROR)  # what is less severe tells URLs
 

@@ -20,11 +20,11 @@ import requests
 from msgspec import UNSET
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
 
-from utils.context import deadline, headers_of_a_call, remaining
+from utils.codec import JSON_ERRORS
+from utils.context import deadline, outbound_headers, time_left
 from utils.errors import DeadlineError, UnavailableError
 from utils.http.session import Session
 from utils.log import logger
-from utils.web.api import UNREADABLE
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class Answer(NamedTuple):
         """Return the JSON of the body as a type; UnavailableError if it is something else."""
         try:
             return msgspec.json.decode(self.body, type=into)
-        except UNREADABLE as error:
+        except JSON_ERRORS as error:
             raise unavailable(self.upstream, "answered what it should not", str(error)) from None
 
 
@@ -112,7 +112,7 @@ class Upstream:
             self.url + quoted(path),
             params=params,
             data=None if json is UNSET else msgspec.json.encode(json),
-            headers={**own, **headers_of_a_call(self.total_timeout)},
+            headers={**own, **outbound_headers(self.total_timeout)},
             auth=self.auth,
         )
         return self.send(self.session().prepare_request(request))
@@ -125,7 +125,7 @@ class Upstream:
     def send(self, request: requests.PreparedRequest) -> Answer:
         """Send a request and read the answer, all within the time that there is."""
         started, outer, status = time.monotonic(), sys.exc_info()[1], "-"
-        if (limit := remaining(self.total_timeout)) <= 0:
+        if (limit := time_left(self.total_timeout)) <= 0:
             raise DeadlineError
         timeout = gevent.Timeout(limit)
         try:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from conf.settings import settings
+from conf.current import settings
 from utils.context import request_uuid
 
 logger = logging.getLogger("pyserver")
@@ -133,12 +133,12 @@ class DailyFileHandler(logging.Handler):
 
 def setup() -> None:
     """Send this process's logs, gunicorn's and the libraries' among them, to LOG_DIR."""
-    formatter = JSONFormatter() if settings.log_format == "json" else LineFormatter()
-    folder = Path(settings.log_dir)
-    service = DailyFileHandler(folder, "service", settings.log_keep_days)
-    errors = DailyFileHandler(folder, "error", settings.log_keep_days)
+    formatter = JSONFormatter() if settings.log.format == "json" else LineFormatter()
+    folder = Path(settings.log.dir)
+    service = DailyFileHandler(folder, "service", settings.log.keep_days)
+    errors = DailyFileHandler(folder, "error", settings.log.keep_days)
     errors.setLevel(logging.ERROR)
     for handler in (service, errors):
         handler.setFormatter(formatter)
-    logging.basicConfig(level=settings.log_level, handlers=[service, errors], force=True)
+    logging.basicConfig(level=settings.log.level, handlers=[service, errors], force=True)
     logging.getLogger("gunicorn.error").propagate = True

@@ -13,8 +13,8 @@ from gevent import monkey
 from pymysql.constants import SERVER_STATUS
 from pymysql.cursors import Cursor
 
-from conf.settings import settings
-from utils.context import within
+from conf.current import settings
+from utils.context import fail_after
 from utils.errors import UnavailableError
 from utils.log import logger
 
@@ -23,30 +23,30 @@ poll = monkey.get_original("select", "poll")
 
 def options() -> dict[str, Any]:
     """Return what a connection to MySQL takes, as the settings say."""
-    if not settings.mysql_host:
+    if not settings.mysql.host:
         raise UnavailableError("MySQL is not configured")
     return {
-        "host": settings.mysql_host,
-        "port": settings.mysql_port,
-        "user": settings.mysql_user,
-        "password": settings.mysql_password.encode(),  # PyMySQL would take Latin-1
-        "database": settings.mysql_database,
+        "host": settings.mysql.host,
+        "port": settings.mysql.port,
+        "user": settings.mysql.user,
+        "password": settings.mysql.password.encode(),  # PyMySQL would take Latin-1
+        "database": settings.mysql.database,
         "charset": "utf8mb4",
         "autocommit": True,
-        "connect_timeout": settings.mysql_connect_timeout,
+        "connect_timeout": settings.mysql.connect_timeout,
         "ssl": tls_context(),
-        "ssl_disabled": settings.mysql_tls == "off",
+        "ssl_disabled": settings.mysql.tls == "off",
     }
 
 
 @cache
 def tls_context() -> ssl.SSLContext | None:
     """Return the context that all connections share: making one takes longer than connecting."""
-    if settings.mysql_tls == "off":
+    if settings.mysql.tls == "off":
         return None
-    context = ssl.create_default_context(cafile=settings.mysql_tls_ca or None)
+    context = ssl.create_default_context(cafile=settings.mysql.tls_ca or None)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # MySQL's own certificates fail it
-    if settings.mysql_tls == "on":
+    if settings.mysql.tls == "on":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
@@ -61,9 +61,9 @@ class Connection(pymysql.connections.Connection):  # type: ignore[misc]
 
     def connect(self, sock: Any = None) -> None:
         """Connect and log in; `connect_timeout` alone bounds no more than TCP's handshake."""
-        limit = settings.mysql_connect_timeout
+        limit = settings.mysql.connect_timeout
         try:
-            with within(limit, TimeoutError(f"not connected within {limit:g} s")):
+            with fail_after(limit, TimeoutError(f"not connected within {limit:g} s")):
                 super().connect(sock)
                 self.limit_statements()
                 self.server = self.identity()
@@ -76,7 +76,7 @@ class Connection(pymysql.connections.Connection):  # type: ignore[misc]
 
     def limit_statements(self) -> None:
         """Have the server end what its client gave up, also if it cannot be told to."""
-        seconds = settings.mysql_read_timeout
+        seconds = settings.mysql.read_timeout
         if "MariaDB" in self.get_server_info():
             self.query(f"SET SESSION max_statement_time = {seconds:f}")
         else:

@@ -18,7 +18,8 @@ from pymysql import MySQLError
 from pymysql.constants import CLIENT, ER
 from pymysql.cursors import DictCursor
 
-from conf.settings import ROOT, settings
+from conf.current import settings
+from conf.environ import ROOT
 from utils.errors import UnavailableError
 from utils.log import logger
 from utils.mysql.connection import options
@@ -88,7 +89,7 @@ def connect() -> Any:
         **options(),
         cursorclass=DictCursor,
         client_flag=CLIENT.MULTI_STATEMENTS,
-        read_timeout=settings.mysql_connect_timeout,
+        read_timeout=settings.mysql.connect_timeout,
         # A change that waits for a table holds up all who use it.
         init_command="SET lock_wait_timeout = 60",
     )
@@ -105,7 +106,7 @@ def query(connection: Any, sql: str, *values: Any) -> list[Row]:
 
 def lock(connection: Any, seconds: float) -> None:
     """Keep other hosts out; the server lets them in when this connection ends."""
-    name = f"migrations of {settings.mysql_database}"[:64]
+    name = f"migrations of {settings.mysql.database}"[:64]
     if not query(connection, "SELECT GET_LOCK(%s, %s) AS got", name, seconds)[0]["got"]:
         raise MigrationError(f"another migrate is still at work after {seconds:g} s")
 
@@ -151,7 +152,7 @@ def status() -> None:
 
 def warn_if_behind() -> None:
     """Log it if the schema is not what this code knows; MySQL may be away."""
-    if not settings.mysql_host:
+    if not settings.mysql.host:
         return
     try:
         names, done = known().keys(), applied(mysql.rows).keys()

@@ -11,7 +11,7 @@ from gevent.lock import BoundedSemaphore
 from pymysql import MySQLError
 from pymysql.cursors import DictCursor
 
-from conf.settings import settings
+from conf.current import settings
 from utils.errors import UnavailableError
 from utils.log import logger
 from utils.mysql.connection import Connection, is_quiet, options
@@ -25,15 +25,15 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        size = settings.mysql_pool_size
+        size = settings.mysql.pool_size
         self.slots = BoundedSemaphore(size)
         self.pooled = PooledDB(
             lambda: Connection(
                 **options(),
                 cursorclass=DictCursor,
                 defer_connect=True,
-                read_timeout=settings.mysql_read_timeout,
-                write_timeout=settings.mysql_write_timeout,
+                read_timeout=settings.mysql.read_timeout,
+                write_timeout=settings.mysql.write_timeout,
             ),
             maxcached=size,
             maxconnections=size,
@@ -47,7 +47,7 @@ class Pool:
         """Lend a connection that is connected; UnavailableError if none is free in time."""
         if self.slots.linkcount():
             gevent.sleep(0)  # those who wait are first, also when the last one asks again at once
-        if not self.slots.acquire(timeout=settings.mysql_pool_timeout):
+        if not self.slots.acquire(timeout=settings.mysql.pool_timeout):
             raise UnavailableError("MySQL is busy")
         try:
             lease = self.pooled.connection(shareable=False)

@@ -26,7 +26,7 @@ from pymysql import MySQLError, ProgrammingError
 from pymysql.constants import ER
 from pymysql.cursors import DictCursor
 
-from conf.settings import settings
+from conf.current import settings
 from utils.errors import UnavailableError
 from utils.log import logger
 from utils.mysql.connection import Connection, unavailable
@@ -181,7 +181,7 @@ def send(
             connection.next_result()
     except MySQLError as error:
         code = error.args[0] if error.args else 0
-        if not settings.log_sql_values:
+        if not settings.log.sql_values:
             error.args = (code, *(VALUES.sub("'...'", str(text)) for text in error.args[1:]))
         away = code in AWAY or not in_step(error)
         if away or code == ER.NET_PACKET_TOO_LARGE:  # the server hangs up after that one
@@ -207,9 +207,9 @@ def in_step(error: MySQLError) -> bool:
 
 def log(cursor: DictCursor, sql: str, values: Sequence[Any], milliseconds: float) -> None:
     """Log a statement: at DEBUG, or at WARNING if it was slow."""
-    level = logging.WARNING if milliseconds > settings.mysql_slow_ms else logging.DEBUG
+    level = logging.WARNING if milliseconds > settings.mysql.slow_ms else logging.DEBUG
     if logger.isEnabledFor(level):
-        shown = f" {values!r}" if settings.log_sql_values else ""
+        shown = f" {values!r}" if settings.log.sql_values else ""
         logger.log(level, "mysql %.3f ms, %d rows: %s%s", milliseconds, cursor.rowcount, sql, shown)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import gunicorn.arbiter
 from gunicorn.errors import HaltServer
 
-from conf.settings import settings
+from conf.current import settings
 from utils.serve.worker import Stage
 
 

@@ -116,7 +116,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         request_uuid.set(uuid)
         if isinstance(exc, ParseException) and not isinstance(exc, OWN_FAULTS):
             status = STATUSES.get(type(exc), HTTPStatus.BAD_REQUEST)
-            error: ServiceError = HTTPError.of(status, status.phrase.lower())
+            error: ServiceError = HTTPError(status.phrase.lower(), status=status)
             logger.info("- - %d %d - %s", error.status, error.err_code, exc)
         else:
             error = ServiceError()

@@ -7,11 +7,11 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
+from utils.codec import JSON_ERRORS, check_utf8
 from utils.errors import MalformedError, ParameterError
 
 A = TypeVar("A", bound="Api")
 Fields = bytes | Mapping[str, Any]
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Api(msgspec.Struct, kw_only=True):
@@ -35,14 +35,14 @@ def parse(api: type[A], fields: Fields, values: Mapping[str, Any]) -> A:
     """
     try:
         if isinstance(fields, bytes) and not values:
-            request = msgspec.json.decode(checked_utf8(fields), type=api, strict=False)
+            request = msgspec.json.decode(check_utf8(fields), type=api, strict=False)
         else:
             request = msgspec.convert({**as_mapping(fields), **values}, api, strict=False)
     except msgspec.ValidationError as error:
         raise refusal(error) from None
     except RecursionError:
         raise MalformedError("the body is nested too deeply") from None
-    except UNREADABLE as error:
+    except JSON_ERRORS as error:
         raise MalformedError(f"the body is not JSON: {error}") from None
     for path, fault in unfit_numbers(request, ""):
         raise ParameterError(f"{path}: {fault}")
@@ -54,7 +54,7 @@ def echo(api: type[Api], fields: Fields, values: Mapping[str, Any]) -> dict[str,
     readable: dict[str, Any] = {}
     try:
         sent = {**as_mapping(fields), **values} if api.echoed else {}
-    except (*UNREADABLE, TypeError):
+    except (*JSON_ERRORS, TypeError):
         return readable
     for field in msgspec.structs.fields(api):
         if field.name in api.echoed and field.name in sent:
@@ -67,17 +67,10 @@ def echo(api: type[Api], fields: Fields, values: Mapping[str, Any]) -> dict[str,
     return readable
 
 
-def checked_utf8(body: bytes) -> bytes:
-    """Return the body; msgspec does not look into the fields that it ignores."""
-    if not body.isascii():
-        body.decode()
-    return body
-
-
 def as_mapping(fields: Fields) -> Mapping[str, Any]:
     """Return the fields by name."""
     if isinstance(fields, bytes):
-        return msgspec.json.decode(checked_utf8(fields), type=dict[str, Any])
+        return msgspec.json.decode(check_utf8(fields), type=dict[str, Any])
     return fields
 
 

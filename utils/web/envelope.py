@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import msgspec
 from werkzeug import Response
 
+from utils.codec import encode
 from utils.errors import ServiceError
-
-encode = msgspec.json.Encoder().encode
 
 
 class Envelope(Response):

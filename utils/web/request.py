@@ -8,7 +8,7 @@ from gunicorn.http.errors import ParseException
 from werkzeug import Request as WerkzeugRequest
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
-from conf.settings import settings
+from conf.current import settings
 from utils.errors import MalformedError
 
 MILLISECONDS = re.compile(r"[0-9]{1,12}")

@@ -1,0 +1,101 @@
+"""The template's settings, in groups: `settings.mysql.read_timeout` is MYSQL_READ_TIMEOUT.
+
+A field is a type with its limits, the meaning that `sh run.sh config` prints, and a default; one
+without a default has to be given. Settings of your own belong in conf/settings.py.
+"""
+
+from ipaddress import ip_network
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from conf.environ import Secret
+
+Text = Annotated[str, Meta(min_length=1)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+Milliseconds = Annotated[float, Meta(ge=0)]
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """Where the service listens."""
+
+    ip: Annotated[Text, "address to listen on"] = "127.0.0.1"
+    port: Annotated[Port, "port to listen on"] = 10001
+
+
+class MySQL(Struct, frozen=True, kw_only=True):
+    """MySQL or MariaDB; not used without a host."""
+
+    host: Annotated[str, "MySQL's host; MySQL is not used without one"] = ""
+    port: Annotated[Port, "MySQL's port"] = 3306
+    user: Annotated[str, "MySQL's user"] = "pyserver"
+    password: Annotated[Secret, "MySQL's password"] = Secret("")
+    database: Annotated[str, "MySQL's database"] = "pyserver"
+    tls: Annotated[
+        Literal["off", "on", "verify"], "encrypt to MySQL; verify also checks its certificate"
+    ] = "off"
+    tls_ca: Annotated[str, "PEM file of the authority that signed MySQL's certificate"] = ""
+    pool_size: Annotated[Count, "connections to MySQL per worker, at most"] = 10
+    pool_timeout: Annotated[Seconds, "seconds a request waits for a free connection"] = 2.0
+    connect_timeout: Annotated[Seconds, "seconds to connect to MySQL and log in"] = 2.0
+    read_timeout: Annotated[Seconds, "seconds MySQL may take to answer a statement"] = 5.0
+    write_timeout: Annotated[Seconds, "seconds MySQL may take to accept a statement"] = 5.0
+    slow_ms: Annotated[Milliseconds, "a statement that takes longer is logged as slow"] = 500.0
+
+
+class Redis(Struct, frozen=True, kw_only=True):
+    """Redis; not used without a host."""
+
+    host: Annotated[str, "Redis's host; Redis is not used without one"] = ""
+    port: Annotated[Port, "Redis's port"] = 6379
+    password: Annotated[Secret, "Redis's password"] = Secret("")
+    db: Annotated[int, Meta(ge=0), "Redis's database number"] = 0
+    pool_size: Annotated[Count, "connections to Redis per worker, at most"] = 50
+    timeout: Annotated[Seconds, "seconds Redis may take for a command"] = 0.5
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """What is logged, and where."""
+
+    dir: Annotated[Text, "folder of the log files"] = "logs"
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], "lowest level logged"] = "INFO"
+    format: Annotated[Literal["text", "json"], "log lines as text or as JSON objects"] = "text"
+    keep_days: Annotated[Count, "days that a log file is kept"] = 14
+    sql_values: Annotated[bool, "log the values of SQL statements too"] = False
+
+
+class TemplateSettings(Struct, frozen=True, kw_only=True):
+    """All that the template itself can be told."""
+
+    server: Server
+    workers: Annotated[int, Meta(ge=1, le=512), "worker processes"] = 2
+    worker_connections: Annotated[Count, "open connections per worker, at most"] = 1000
+    worker_timeout: Annotated[Count, "seconds a worker may hang before it is replaced"] = 30
+    keepalive: Annotated[
+        Count, "seconds an idle connection stays open, or a request's head may take"
+    ] = 5
+    graceful_timeout: Annotated[Count, "seconds that requests in flight get at a stop"] = 30
+    trusted_proxies: Annotated[
+        str, "proxies whose X-Forwarded-Proto counts: addresses or networks, with commas between"
+    ] = ""
+    max_body_bytes: Annotated[Count, "largest request body, in bytes"] = 1 << 20
+    request_timeout: Annotated[Seconds, "seconds a request may take in all"] = 10.0
+    run_dir: Annotated[Text, "folder of the pid file"] = "run"
+    mysql: MySQL
+    redis: Redis
+    log: Log
+
+    def __post_init__(self) -> None:
+        """Check what one setting alone cannot tell."""
+        if self.keepalive >= self.graceful_timeout:
+            raise ValueError(
+                f"KEEPALIVE={self.keepalive}: expected less than "
+                f"GRACEFUL_TIMEOUT={self.graceful_timeout}, or idle clients hold up a stop"
+            )
+        for proxy in filter(None, self.trusted_proxies.split(",")):
+            try:
+                ip_network(proxy.strip())
+            except ValueError as error:
+                raise ValueError(f"TRUSTED_PROXIES: {error}") from None
