@@ -1,5 +1,6 @@
 """gunicorn's settings; its master reads this file at the start and again at each reload."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 for module in [name for name in sys.modules if name.split(".")[0] in ("conf", "utils")]:
     del sys.modules[module]
 
+from conf import ROOT
 from conf.current import settings
-from conf.environ import ROOT
+from conf.environ import unknown_names
+from conf.settings import Settings
 from utils import context, log
 from utils.serve import arbiter
 
@@ -35,6 +38,8 @@ def on_starting(server: Any) -> None:
     """Set up the master."""
     Path(settings.run_dir).mkdir(parents=True, exist_ok=True)
     log.setup()
+    for name in unknown_names(Settings, os.environ):
+        log.logger.warning("%s is set in the environment, and is no setting", name)
     arbiter.promote(server)
 
 

@@ -2,10 +2,11 @@
 
 import os
 
-from conf.environ import SettingsError, dotenv, load
+from conf.envfile import read_env_file
+from conf.environ import SettingsError, load
 from conf.settings import Settings
 
 try:
-    settings = load(Settings, os.environ, dotenv())
+    settings = load(Settings, os.environ, read_env_file())
 except SettingsError as error:
     raise SystemExit(str(error)) from None

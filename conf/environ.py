@@ -2,22 +2,25 @@
 
 A field is a setting and named in capitals; a field that is a Struct is a group, whose name stands
 before those of its fields. `NAME_FILE` names the file that holds a secret, as in Docker's images.
+A type may hold a function that checks the value, and raises ValueError("expected ...").
 """
 
 import math
-import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
-from dotenv import dotenv_values
 from msgspec import Meta, Struct
 
-T = TypeVar("T", bound=Struct)
-Texts = Mapping[str, str | None]
+from conf.envfile import EnvFile
 
-ROOT = Path(__file__).parent.parent
+T = TypeVar("T", bound=Struct)
+
+# What Kubernetes puts into the environment for a Service that is called mysql or redis.
+SERVICE_LINK = re.compile(r"\w+_SERVICE_(HOST|PORT)\w*|\w+_PORT(_\d+_\w+)?")
 
 
 class SettingsError(ValueError):
@@ -66,15 +69,10 @@ class Setting(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A setting's value and the place it came from."""
+    """A setting's value, and the place that it came from."""
 
     value: Any
     source: str
-
-
-def dotenv() -> Texts:
-    """Read the .env file; apart from os.environ, so that a reload sees what was taken out of it."""
-    return dotenv_values(os.environ.get("ENV_FILE", ROOT / ".env"), interpolate=False)
 
 
 def is_group(field: Any) -> bool:
@@ -94,20 +92,43 @@ def settings_of(cls: type[Struct], prefix: str = "") -> Iterator[Setting]:
             yield Setting(name, kind, field.type, meaning, field.default)
 
 
-def load(cls: type[T], environ: Texts, dotenv: Texts) -> T:
+def load(cls: type[T], environ: Mapping[str, str], env_file: EnvFile) -> T:
     """Build the settings, or raise one SettingsError that lists every fault."""
-    values, faults = {}, []
+    values, faults = {}, [*env_file.faults, *misspelt(cls, env_file.values)]
     for setting in settings_of(cls):
         try:
-            values[setting.name] = find(setting, environ, dotenv).value
+            values[setting.name] = find(setting, environ, env_file).value
         except SettingsError as error:
             faults.append(str(error))
     if not faults:
         try:
             return build(cls, values)
-        except ValueError as error:
+        except ValueError as error:  # of a __post_init__, which checks several settings together
             faults.append(str(error))
     raise SettingsError("\n".join(["wrong settings:", *(f"  {fault}" for fault in faults)]))
+
+
+def names_of(cls: type[Struct]) -> set[str]:
+    """Return every name that sets something, those of the files of secrets among them."""
+    settings = list(settings_of(cls))
+    return {s.name for s in settings} | {f"{s.name}_FILE" for s in settings if s.type is Secret}
+
+
+def unknown_names(cls: type[Struct], given: Iterable[str]) -> list[str]:
+    """Return the names that begin as those of a group do, MYSQL_ for one, and set nothing."""
+    prefixes = tuple(f"{f.name.upper()}_" for f in msgspec.structs.fields(cls) if is_group(f))
+    unknown = sorted(set(given) - names_of(cls))
+    return [n for n in unknown if n.startswith(prefixes) and not SERVICE_LINK.fullmatch(n)]
+
+
+def misspelt(cls: type[Struct], given: Iterable[str]) -> Iterator[str]:
+    """Yield a line for each name of an .env file that looks like a setting and is none."""
+    names, unknown = names_of(cls), unknown_names(cls, map(str.upper, given))
+    for name in sorted(set(given) - names):
+        nearest = get_close_matches(name.upper(), names, n=1, cutoff=0.75)
+        if nearest or name.upper() in unknown:
+            hint = f"did you mean {nearest[0]}?" if nearest else "see sh run.sh config"
+            yield f".env: {name} is no setting; {hint}"
 
 
 def build(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
@@ -121,10 +142,10 @@ def build(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
     return cls(**fields)
 
 
-def find(setting: Setting, environ: Texts, dotenv: Texts) -> Found:
+def find(setting: Setting, environ: Mapping[str, str], env_file: EnvFile) -> Found:
     """Find a setting's value: the environment wins over .env, .env over the default."""
     name = setting.name
-    for place, texts in (("environment", environ), (".env", dotenv)):
+    for place, texts in (("environment", environ), (".env", env_file.values)):
         text, source = texts.get(name), place
         file = texts.get(f"{name}_FILE") if setting.type is Secret else None
         if text is not None and file is not None:
@@ -154,6 +175,11 @@ def convert(setting: Setting, text: str) -> Any:
         value = msgspec.convert(text, setting.hint, strict=False)
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError  # msgspec's ValidationError is one too
-        return value
     except ValueError:
         raise SettingsError(f"{setting.name}={text!r}: expected {setting.expected}") from None
+    for check in filter(callable, get_args(setting.hint)[1:]):
+        try:
+            check(value)
+        except ValueError as error:
+            raise SettingsError(f"{setting.name}={text!r}: {error}") from None
+    return value

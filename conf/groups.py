@@ -4,7 +4,10 @@ A field is a type with its limits, the meaning that `sh run.sh config` prints, a
 without a default has to be given. Settings of your own belong in conf/settings.py.
 """
 
+import base64
+import re
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -16,6 +19,29 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Milliseconds = Annotated[float, Meta(ge=0)]
+
+CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
+
+
+def pem_file(path: str) -> None:
+    """Check that the file holds certificates; not by `ssl`, which a worker has to patch first."""
+    if not path:
+        return
+    try:
+        found = CERTIFICATE.findall(Path(path).read_text("ascii"))
+        if not found or not all(base64.b64decode(block)[:1] == b"0" for block in found):
+            raise ValueError("there is none in it")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"expected a PEM file with a certificate ({error})") from None
+
+
+def networks(text: str) -> None:
+    """Check addresses and networks with commas between."""
+    try:
+        for network in filter(None, map(str.strip, text.split(","))):
+            ip_network(network)
+    except ValueError as error:
+        raise ValueError(f"expected addresses or networks with commas between ({error})") from None
 
 
 class Server(Struct, frozen=True, kw_only=True):
@@ -36,7 +62,7 @@ class MySQL(Struct, frozen=True, kw_only=True):
     tls: Annotated[
         Literal["off", "on", "verify"], "encrypt to MySQL; verify also checks its certificate"
     ] = "off"
-    tls_ca: Annotated[str, "PEM file of the authority that signed MySQL's certificate"] = ""
+    tls_ca: Annotated[str, pem_file, "PEM file of the authority behind MySQL's certificate"] = ""
     pool_size: Annotated[Count, "connections to MySQL per worker, at most"] = 10
     pool_timeout: Annotated[Seconds, "seconds a request waits for a free connection"] = 2.0
     connect_timeout: Annotated[Seconds, "seconds to connect to MySQL and log in"] = 2.0
@@ -78,7 +104,9 @@ class TemplateSettings(Struct, frozen=True, kw_only=True):
     ] = 5
     graceful_timeout: Annotated[Count, "seconds that requests in flight get at a stop"] = 30
     trusted_proxies: Annotated[
-        str, "proxies whose X-Forwarded-Proto counts: addresses or networks, with commas between"
+        str,
+        networks,
+        "proxies whose X-Forwarded-Proto counts: addresses, networks, commas",
     ] = ""
     max_body_bytes: Annotated[Count, "largest request body, in bytes"] = 1 << 20
     request_timeout: Annotated[Seconds, "seconds a request may take in all"] = 10.0
@@ -94,8 +122,3 @@ class TemplateSettings(Struct, frozen=True, kw_only=True):
                 f"KEEPALIVE={self.keepalive}: expected less than "
                 f"GRACEFUL_TIMEOUT={self.graceful_timeout}, or idle clients hold up a stop"
             )
-        for proxy in filter(None, self.trusted_proxies.split(",")):
-            try:
-                ip_network(proxy.strip())
-            except ValueError as error:
-                raise ValueError(f"TRUSTED_PROXIES: {error}") from None

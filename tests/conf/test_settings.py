@@ -9,9 +9,10 @@ from typing import Annotated
 import pytest
 from msgspec import Meta, Struct
 
-from conf.environ import Secret, SettingsError, find, load, settings_of
+from conf.envfile import EnvFile
+from conf.environ import Secret, SettingsError, find, load, settings_of, unknown_names
 from conf.settings import Settings
-from tests.support.service import Service
+from tests.support.service import Service, certify
 
 
 class Inner(Struct, frozen=True, kw_only=True):
@@ -29,9 +30,12 @@ class Example(Struct, frozen=True, kw_only=True):
     inner: Inner
 
 
-def source(name: str, environ: dict[str, str], dotenv: dict[str, str]) -> str:
+NO_FILE = EnvFile({}, [])
+
+
+def source(name: str, environ: dict[str, str], env_file: dict[str, str]) -> str:
     (setting,) = [setting for setting in settings_of(Example) if setting.name == name]
-    return find(setting, environ, dotenv).source
+    return find(setting, environ, EnvFile(env_file, [])).source
 
 
 def config(service: Service, *arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
@@ -45,7 +49,7 @@ def config(service: Service, *arguments: str, **env: str) -> "subprocess.Complet
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_default() -> None:
-    assert load(Example, {"PORT": "1"}, {"PORT": "2", "RATIO": "2.5"}) == Example(
+    assert load(Example, {"PORT": "1"}, EnvFile({"PORT": "2", "RATIO": "2.5"}, [])) == Example(
         port=1, ratio=2.5, inner=Inner()
     )
     assert source("PORT", {"PORT": "1"}, {"PORT": "2"}) == "environment"
@@ -54,14 +58,14 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default() -> N
 
 
 def test_the_name_of_a_group_stands_before_those_of_its_fields() -> None:
-    assert load(Example, {"PORT": "1", "INNER_SIZE": "5"}, {}).inner.size == 5
+    assert load(Example, {"PORT": "1", "INNER_SIZE": "5"}, NO_FILE).inner.size == 5
     with pytest.raises(SettingsError, match="INNER_SIZE='0': expected an integer from 1 up"):
-        load(Example, {"PORT": "1", "INNER_SIZE": "0"}, {})
+        load(Example, {"PORT": "1", "INNER_SIZE": "0"}, NO_FILE)
 
 
 def test_every_fault_is_listed_in_one_message(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
-        load(Example, {"RATIO": "half", "PASSWORD_FILE": str(tmp_path / "none")}, {})
+        load(Example, {"RATIO": "half", "PASSWORD_FILE": str(tmp_path / "none")}, NO_FILE)
     lines = str(caught.value).splitlines()
     assert lines[1] == "  PORT is not set: expected an integer from 1 to 9"
     assert lines[2] == "  RATIO='half': expected a number"
@@ -71,7 +75,7 @@ def test_every_fault_is_listed_in_one_message(tmp_path: Path) -> None:
 def test_a_secret_is_read_from_its_file_and_never_shown(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("hunter2\n")
-    settings = load(Example, {"PORT": "1", "PASSWORD_FILE": str(file)}, {})
+    settings = load(Example, {"PORT": "1", "PASSWORD_FILE": str(file)}, NO_FILE)
     assert settings.password == "hunter2"
     assert "hunter2" not in repr(settings)
     assert source("PASSWORD", {"PASSWORD_FILE": str(file)}, {}).startswith("PASSWORD_FILE")
@@ -79,7 +83,7 @@ def test_a_secret_is_read_from_its_file_and_never_shown(tmp_path: Path) -> None:
 
 def test_a_secret_and_its_file_together_are_a_fault_that_does_not_tell_it() -> None:
     with pytest.raises(SettingsError) as caught:
-        load(Example, {"PORT": "1", "PASSWORD": "hunter2", "PASSWORD_FILE": "/x"}, {})
+        load(Example, {"PORT": "1", "PASSWORD": "hunter2", "PASSWORD_FILE": "/x"}, NO_FILE)
     assert "PASSWORD, PASSWORD_FILE" in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
@@ -95,14 +99,21 @@ def test_a_secret_and_its_file_together_are_a_fault_that_does_not_tell_it() -> N
         ({"WORKERS": "0"}, "WORKERS='0': expected an integer from 1 to 512"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT='xml': expected one of text, json"),
         ({"KEEPALIVE": "30"}, "KEEPALIVE=30: expected less than GRACEFUL_TIMEOUT=30"),
-        ({"TRUSTED_PROXIES": "10.0.0.1,nobody"}, "TRUSTED_PROXIES: 'nobody'"),
+        ({"TRUSTED_PROXIES": "10.0.0.1,nobody"}, "expected addresses or networks with commas"),
+        ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES='10.0.0.1/8': expected addresses"),
+        ({"MYSQL_TLS_CA": "/nowhere"}, "MYSQL_TLS_CA='/nowhere': expected a PEM file"),
+        ({"MYSQL_TLS_CA": "/"}, "MYSQL_TLS_CA='/': expected a PEM file"),
+        (
+            {"MYSQL_TLS_CA": __file__},
+            "expected a PEM file with a certificate (there is none in it)",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value_and_what_was_expected(
     env: dict[str, str], fault: str
 ) -> None:
     with pytest.raises(SettingsError) as caught:
-        load(Settings, env, {})
+        load(Settings, env, NO_FILE)
     assert fault in str(caught.value)
 
 
@@ -136,3 +147,77 @@ def test_wrong_settings_stop_config_and_start_with_the_same_message(service: Ser
 
 def test_one_setting_can_be_asked_for_while_others_are_wrong(service: Service) -> None:
     assert config(service, "RUN_DIR", "WORKERS", SERVER_PORT="x").stdout == "run\n2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('MYSQL_PASSWORD="p@ss\n', ".env, line 1: MYSQL_PASSWORD: expected NAME=value"),
+        ("MYSQL_PASSWORD='p@ss\nWORKERS=3\n", ".env, line 1: MYSQL_PASSWORD: expected NAME=value"),
+        ('A=1\nLOG_DIR="x\nRUN_DIR="\n', ".env, line 2: LOG_DIR: expected one line"),
+        ("\n\nSERVER_PORT: 1\n", ".env, line 3: SERVER_PORT: expected NAME=value"),
+        ("SERVER_PORT\n", ".env, line 1: SERVER_PORT: expected NAME=value"),
+        ("SERVER_PORT = 'a' b\n", ".env, line 1: SERVER_PORT: expected NAME=value"),
+        ("=1\n", ".env, line 1: : expected NAME=value"),
+        ("SERVER_PROT=1\n", ".env: SERVER_PROT is no setting; did you mean SERVER_PORT?"),
+        ("WORKRES=1\n", ".env: WORKRES is no setting; did you mean WORKERS?"),
+        ("server_port=1\n", ".env: server_port is no setting; did you mean SERVER_PORT?"),
+        ("MYSQL_SSL_MODE=x\n", ".env: MYSQL_SSL_MODE is no setting; "),
+        ("MYSQL_HOST_FILE=x\n", ".env: MYSQL_HOST_FILE is no setting; "),
+        ("\udcff", ".env: expected a readable file in UTF-8"),
+        ("WORKERS=0\nSERVER_PROT=1", "WORKERS='0': expected an integer from 1 to 512"),
+    ],
+)
+def test_a_fault_in_the_env_file_stops_the_start_and_is_named(
+    service: Service, text: str, fault: str
+) -> None:
+    (service.root / ".env").write_text(text, errors="surrogateescape")
+    printed = config(service)
+    assert printed.returncode == 1
+    assert fault in printed.stderr
+    assert "p@ss" not in printed.stderr
+    assert "Traceback" not in printed.stderr
+
+
+def test_a_line_break_of_another_system_and_a_bom_are_no_fault(service: Service) -> None:
+    (service.root / ".env").write_bytes(b"\xef\xbb\xbfWORKERS=3\r\nexport LOG_DIR='a b' # c\r\n")
+    assert config(service, "WORKERS", "LOG_DIR").stdout == "3\na b\n"
+
+
+def test_an_env_file_that_is_asked_for_has_to_be_there(service: Service) -> None:
+    printed = config(service, ENV_FILE="/nowhere")
+    assert "/nowhere: expected a readable file in UTF-8" in printed.stderr
+
+
+def test_other_names_in_the_env_file_belong_to_others(service: Service) -> None:
+    (service.root / ".env").write_text("COMPOSE_PROJECT_NAME=x\nTZ=UTC\n")
+    assert config(service).returncode == 0
+
+
+def test_an_unknown_name_with_our_prefix_in_the_environment_is_a_warning(service: Service) -> None:
+    environ = {"SERVER_PROT": "1", "MYSQL_PASSWORD_FILE": "/dev/null", "PATH": "/bin"}
+    assert unknown_names(Settings, environ) == ["SERVER_PROT"]
+    links = {"REDIS_SERVICE_HOST": "", "REDIS_PORT_6379_TCP_ADDR": "", "MYSQL_SERVICE_PORT_DB": ""}
+    assert unknown_names(Settings, links) == []
+    printed = config(service, SERVER_PROT="1")
+    assert (printed.returncode, printed.stderr) == (
+        0,
+        "SERVER_PROT is set in the environment, and is no setting\n",
+    )
+
+
+def test_a_certificate_is_taken(service: Service, tmp_path: Path) -> None:
+    certificate, _ = certify(tmp_path)
+    assert config(service, MYSQL_TLS_CA=str(certificate)).returncode == 0
+
+
+def test_the_example_has_every_setting_with_its_meaning_and_is_taken_as_it_is(
+    service: Service,
+) -> None:
+    example = config(service, "--example").stdout
+    for setting in settings_of(Settings):
+        assert f"\n# {setting.meaning}\n#{setting.name}=" in example
+    (service.root / ".env").write_text(re.sub("^#(?=[A-Z_]+=)", "", example, flags=re.MULTILINE))
+    rows = config(service).stdout.splitlines()
+    assert {line.split()[0] for line in rows} == {s.name for s in settings_of(Settings)}
+    assert all(" .env " in line for line in rows)

@@ -18,8 +18,8 @@ from pymysql import MySQLError
 from pymysql.constants import CLIENT, ER
 from pymysql.cursors import DictCursor
 
+from conf import ROOT
 from conf.current import settings
-from conf.environ import ROOT
 from utils.errors import UnavailableError
 from utils.log import logger
 from utils.mysql.connection import options
