@@ -111,20 +111,16 @@ await() {
 
 serving_or_gone() { [ -s "$RUN_DIR/state" ] || ! kill -0 "$pid" 2>/dev/null; }
 gone() { ! is_master "$pid"; }
-reloaded() {
-    [ "$(cut -d ' ' -f 2 "$RUN_DIR/state")" != "$reloads" ] || [ -f "$RUN_DIR/refused" ] || gone
-}
+reloaded() { [ "$(state reloads)" != "$reloads" ] || [ -f "$RUN_DIR/refused" ] || gone; }
 
-read_state() {
-    read -r started reloads url workers <"$RUN_DIR/state" || return 1
-    url=$(say "$url" | sed 's/0\.0\.0\.0/127.0.0.1/; s/\[::\]/[::1]/')
-}
+# Print a value of the state file, which utils/serve/state.py describes.
+state() { sed -n "s/^$1=//p" "$RUN_DIR/state" 2>/dev/null; }
 
-answers() {
-    "$PY" -c 'import http.client, sys
-connection = http.client.HTTPConnection(sys.argv[1], timeout=10)
-connection.request("OPTIONS", "*")
-sys.exit(connection.getresponse().status != 200)' "${1#http://}"
+# Print it if it is a number that a shell can compute with: 08 is none, and text may be a command.
+number() {
+    value=$(state "$1")
+    case $value in '' | 0?* | *[!0-9]* | ????????????*) return 1 ;; esac
+    say "$value"
 }
 
 launch() {
@@ -133,10 +129,7 @@ launch() {
     (serve "$PY" -c 'import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])') \
         </dev/null >"$LOG_DIR/console.log" 2>&1 9>&- &
     pid=$!
-    if await 60 serving_or_gone && read_state 2>/dev/null && answers "$url"; then
-        say "pyserver is up at $url (pid $pid); try" "curl $url/test -d '{\"order_id\":12345}'"
-        return
-    fi
+    if await 60 serving_or_gone && "$PY" -m utils.serve.state "$RUN_DIR"; then return; fi
     warn "pyserver did not start:"
     tail -n 40 "$LOG_DIR/console.log" >&2
     ! kill "$pid" 2>/dev/null || await "$GRACEFUL_TIMEOUT" gone || kill -9 "$pid"
@@ -178,7 +171,7 @@ reload() {
     lock "$RUN_DIR/lock"
     running || die "pyserver is not running"
     installed requirements.txt || die "requirements.txt has changed: new packages take a restart"
-    read_state
+    reloads=$(number reloads) || die "pyserver is starting or stopping (pid $pid)"
     rm -f "$RUN_DIR/refused"
     kill -HUP "$pid"
     await $((GRACEFUL_TIMEOUT + 60)) reloaded || die "the workers were not replaced: see $LOG_DIR"
@@ -193,9 +186,9 @@ reload() {
 status() {
     locate
     running || { say "pyserver is not running"; exit 3; }
-    read_state 2>/dev/null || { say "pyserver is starting or stopping (pid $pid)"; exit 0; }
-    say "pyserver is running" "  pid      $pid" "  address  $url" "  workers  $workers" \
-        "  uptime   $(($(date +%s) - started)) s"
+    started=$(number started) || { say "pyserver is starting or stopping (pid $pid)"; exit 0; }
+    say "pyserver is running" "  pid      $pid" "  address  $(state address)" \
+        "  workers  $(state workers)" "  uptime   $(($(date +%s) - started)) s"
 }
 
 run() {

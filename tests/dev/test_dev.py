@@ -98,7 +98,7 @@ def test_every_save_is_served_and_what_does_not_load_is_shown(
     service.edit("server.py", "class Server", "class Server:")
     dev.await_line("KEEPALIVE='many': expected an integer")
     (service.root / ".env").write_text("")
-    dev.await_line(f"pyserver is up at http://127.0.0.1:{service.port}; try")
+    dev.await_line(f"pyserver is up at http://127.0.0.1:{service.port} (pid ")
     curl = dev.printed().split("; try\n")[1].splitlines()[0]
     subprocess.run(curl, shell=True, check=True, capture_output=True)
     dev.await_line("POST /test 200")

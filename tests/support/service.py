@@ -16,6 +16,7 @@ from typing import Any
 
 from utils.dev.commands import require
 from utils.dev.servers import free_port
+from utils.serve import state
 
 ROOT = Path(__file__).parent.parent.parent
 OWN = ("ENV_FILE", "MYSQL_", "REDIS_")  # settings of the tests' own process
@@ -111,14 +112,14 @@ class Service:
 
     def running_pid(self) -> int | None:
         """The master's pid once it serves."""
-        try:
-            return self.pid if (self.folder / "run/state").exists() else None
-        except OSError:
-            return None
+        now = state.read(self.folder / "run")
+        return now.pid if now else None
 
     def workers(self) -> list[int]:
         """Return the pids of the workers that serve."""
-        return [int(pid) for pid in (self.folder / "run/state").read_text().split()[3:]]
+        now = state.read(self.folder / "run")
+        assert now
+        return list(now.workers)
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Change a file of the copy."""

@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 
 from utils.dev.commands import spawn
 from utils.dev.servers import MariaDB, Redis
+from utils.serve import state
 
 ROOT = Path(__file__).parent.parent.parent
 DEV = ROOT / ".dev"
@@ -63,14 +64,14 @@ class Service:
     def __init__(self, env: dict[str, str]) -> None:
         self.env = env
         self.process: subprocess.Popen[bytes] | None = None
-        self.state = Path(env["RUN_DIR"], "state")
-        self.shown: list[str] = []
+        self.run_dir = Path(env["RUN_DIR"])
+        self.shown: tuple[int, int] | None = None
 
     def start(self) -> None:
         """Start it, as if there had been none before."""
-        self.shown = []
-        self.state.parent.mkdir(exist_ok=True)
-        self.state.unlink(missing_ok=True)
+        self.shown = None
+        self.run_dir.mkdir(exist_ok=True)
+        (self.run_dir / "state").unlink(missing_ok=True)
         self.process = spawn(["sh", "run.sh", "run"], DEV / "pid", cwd=ROOT, env=self.env)
 
     def renew(self) -> bool:
@@ -90,11 +91,10 @@ class Service:
         if self.process.poll() is not None:
             self.process = None
             print("pyserver does not run; the next save starts it again")
-        with suppress(FileNotFoundError):
-            started, reloads, url, *_ = self.state.read_text().split()
-            if [started, reloads] != self.shown:
-                self.shown = [started, reloads]
-                print("pyserver has reloaded" if int(reloads) else welcome(url))
+        now = state.read(self.run_dir)
+        if now and (now.started, now.reloads) != self.shown:
+            self.shown = (now.started, now.reloads)
+            print("pyserver has reloaded" if now.reloads else now.welcome())
 
     def stop(self) -> None:
         """Stop it, and return when all its processes are gone."""
@@ -105,12 +105,6 @@ class Service:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-
-
-def welcome(url: str) -> str:
-    """Return what to try."""
-    url = url.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")  # noqa: S104
-    return f"pyserver is up at {url}; try\ncurl {url}/test -d '{{\"order_id\":12345}}'"
 
 
 def files() -> dict[Path, int]:

@@ -11,18 +11,18 @@ import gunicorn.arbiter
 from gunicorn.errors import HaltServer
 
 from conf.current import settings
+from utils.serve.state import State, client_address
 from utils.serve.worker import Stage
 
 
 class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
     """gunicorn's master, which retires workers only once their successors serve.
 
-    It keeps RUN_DIR/state, one line for run.sh: the second it started, how often it was
-    reloaded, the address, and the pids of the workers that serve.
+    It keeps RUN_DIR/state up to date while it serves.
     """
 
-    started = 0
-    state = ""
+    started = reloads = 0
+    state: State | None = None
     stopping = False
 
     def handle_hup(self) -> None:
@@ -37,6 +37,7 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
             self.log.error("reload refused: %s", reason)
             self.write("refused", reason)
         else:
+            self.reloads += 1
             super().handle_hup()
 
     def manage_workers(self) -> None:
@@ -65,10 +66,14 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
     def publish(self) -> None:
         """Write the state file when the state has changed."""
         newest = self.by_age()[-self.num_workers :]
-        pids = " ".join(str(worker.pid) for worker in newest if worker.stage == Stage.SERVING)
-        address = ",".join(str(listener) for listener in self.LISTENERS)
-        state = f"{self.started} {self._stats['reloads']} {address} {pids}\n"
-        if state != self.state and self.write("state", state):
+        state = State(
+            pid=self.pid,
+            started=self.started,
+            reloads=self.reloads,
+            address=client_address(str(self.LISTENERS[0])),
+            workers=tuple(worker.pid for worker in newest if worker.stage == Stage.SERVING),
+        )
+        if state != self.state and self.write("state", str(state)):
             self.state = state
 
     def write(self, name: str, text: str) -> bool:
