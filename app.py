@@ -11,7 +11,7 @@ from gevent import Timeout
 from werkzeug import Response
 from werkzeug.exceptions import MethodNotAllowed
 
-from decorator import url_map
+from decorator import match, url_map
 from server import g_server
 from utils.context import request_deadline, request_uuid, traceparent
 from utils.log import logger
@@ -37,22 +37,22 @@ def answer(request: Request) -> Response:
         request.check_host()
         if request.environ["PATH_INFO"] == "*":
             raise MethodNotAllowed({m for rule in url_map.iter_rules() for m in rule.methods or ()})
-        rule, values = url_map.bind_to_environ(request.environ).match(return_rule=True)
-        request.route = rule.rule
-        with request_deadline(request.seconds(rule.timeout)):  # type: ignore[attr-defined]
-            response: Response = getattr(g_server, rule.endpoint)(request, **values)
+        route, path_params = match(request.environ)
+        request.route = route.rule
+        with request_deadline(request.seconds(route.timeout)):
+            response: Response = getattr(g_server, route.endpoint)(request, **path_params)
         return response
     except MethodNotAllowed as error:
         return allow(request, error)
     except (Exception, SystemExit, Timeout) as error:  # gevent's Timeout is no Exception
-        return g_server.refuse(request, error)
+        return g_server.error_response(request, error)
 
 
 def allow(request: Request, error: MethodNotAllowed) -> Response:
     """Answer OPTIONS, refuse other methods that the path lacks (RFC 9110, 9.3.7 and 15.5.6)."""
     error.valid_methods = sorted({*(error.valid_methods or ()), "OPTIONS"})
     if request.method != "OPTIONS":
-        return g_server.refuse(request, error)
+        return g_server.error_response(request, error)
     response = Envelope(request.uuid, request.echo)
     response.headers["Allow"] = ", ".join(error.valid_methods)
     return response

@@ -1,7 +1,6 @@
-"""`expose` makes a method of `Server` a route."""
+"""`expose` makes a method of `Server` a route, `match` finds the route of a request."""
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from werkzeug.routing import Map, Rule
@@ -10,44 +9,72 @@ from conf.current import settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-url_map = Map(strict_slashes=False, merge_slashes=False)
-places: dict[str, str] = {}
-
 
 class Route(Rule):
-    """A URL rule whose requests may have a time limit of their own, in seconds."""
+    """A URL rule, the place in the code where it was registered, and its time limit in seconds."""
 
-    def __init__(self, string: str, timeout: float | None = None, **options: Any) -> None:
+    def __init__(
+        self, string: str, registered_at: str, timeout: float | None = None, **options: Any
+    ) -> None:
         super().__init__(string, **options)
+        self.registered_at = registered_at
         self.timeout = settings.request_timeout if timeout is None else timeout
+
+
+# Both would answer with a redirect, on which many clients lose the body of a POST.
+url_map = Map(strict_slashes=False, merge_slashes=False)
+routes: dict[str, Route] = {}  # by endpoint, which is the method's name
 
 
 def expose(rule: str, **options: Any) -> Callable[[F], F]:
     """Register a method of `Server` for a URL rule, and return it untouched.
 
     `options` are those of werkzeug.routing.Rule, `methods` above all, and `timeout`, the
-    seconds that a request may take instead of REQUEST_TIMEOUT. A rule or an endpoint that is
+    seconds that a request may take instead of REQUEST_TIMEOUT. A rule or a method's name that is
     taken already raises ValueError with both places.
     """
 
     def register(method: F) -> F:
-        added = Route(rule, endpoint=method.__name__, **options)
         place = f"{method.__code__.co_filename}:{method.__code__.co_firstlineno}"
-        for taken in url_map.iter_rules():
+        added = Route(rule, place, endpoint=method.__name__, **options)
+        for taken in routes.values():
             if taken.endpoint == added.endpoint or overlap(taken, added):
                 raise ValueError(
                     f"{place}: {added.endpoint} at {rule} is taken by {taken.endpoint} "
-                    f"at {taken.rule} in {places[taken.endpoint]}"
+                    f"at {taken.rule} in {taken.registered_at}"
                 )
-        places[added.endpoint] = place
         url_map.add(added)
+        routes[added.endpoint] = added
         return method
 
     return register
 
 
+def match(environ: dict[str, Any]) -> tuple[Route, Mapping[str, Any]]:
+    """Return the route of a request and the values in its path.
+
+    Raises werkzeug's NotFound and MethodNotAllowed.
+    """
+    rule, path_params = url_map.bind_to_environ(environ).match(return_rule=True)
+    return routes[rule.endpoint], path_params
+
+
 def overlap(one: Rule, other: Rule) -> bool:
-    """Tell whether a request could match either: the same form of path, a method in common."""
-    if re.sub(r"[^<>:]+>", ">", one.rule) != re.sub(r"[^<>:]+>", ">", other.rule):
+    """Return whether some request could match both: equal paths, and a method in common."""
+    if without_names(one.rule) != without_names(other.rule):
         return False
     return one.methods is None or other.methods is None or bool(one.methods & other.methods)
+
+
+def without_names(rule: str) -> list[tuple[str, str]]:
+    """Return the parts of a rule: the converter of each value in the path, and the text behind it.
+
+    `/orders/<int:order_id>` and `/orders/<int:number>` have the same parts.
+    """
+    start, *values = rule.split("<")
+    parts = [("", start)]
+    for value in values:
+        converter_and_name, _, text = value.partition(">")
+        converter, _, _ = converter_and_name.rpartition(":")
+        parts.append((converter or "string", text))
+    return parts

@@ -90,12 +90,12 @@ def result(service: Service) -> int:
 def test_every_save_is_served_and_what_does_not_load_is_shown(
     service: Service, make_dev: Callable[[], Dev]
 ) -> None:
-    service.edit("server.py", "class Server:", "class Server")
+    service.edit("server.py", "class Server(", "class Server((")
     dev = make_dev()
     dev.await_line("SyntaxError")
     dev.await_line("pyserver does not run; the next save starts it again")
     (service.root / ".env").write_text("KEEPALIVE=many\n")
-    service.edit("server.py", "class Server", "class Server:")
+    service.edit("server.py", "class Server((", "class Server(")
     dev.await_line("KEEPALIVE='many': expected an integer")
     (service.root / ".env").write_text("")
     dev.await_line(f"pyserver is up at http://127.0.0.1:{service.port} (pid ")

@@ -62,7 +62,7 @@ def test_a_change_of_what_has_moved_is_refused(client: Client) -> None:
     change = {"item": "mate", "quantity": 1, "version": 1}
     calls = [gevent.spawn(client.put, "/orders/1", json=change) for _ in range(4)]
     gevent.joinall(calls)
-    assert sorted(call.value.status_code for call in calls) == [200, 409, 409, 409]
+    assert sorted(call.get().status_code for call in calls) == [200, 409, 409, 409]
     refused = client.put("/orders/1", json=change)
     assert answer(refused, 409) == "order 1 is at version 2"
     assert refused.json

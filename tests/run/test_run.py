@@ -123,9 +123,14 @@ def test_a_start_on_a_taken_port_fails_and_leaves_nothing(
 
 BROKEN = [
     ("api.py", "import random", "import random, nowhere_to_be_found", "nowhere_to_be_found"),
-    ("server.py", "class Server:", "class Server", "SyntaxError"),
+    ("server.py", "class Server(", "class Server((", "SyntaxError"),
     ("gunicorn_conf.py", "import sys", "import sys\n1 / 0", "ZeroDivisionError"),
-    ("server.py", "    def respond(", '    @expose("/test")\n    def respond(', "is taken by"),
+    (
+        "server.py",
+        "g_server =",
+        '@expose("/test")\ndef test() -> None: ...\n\n\ng_server =',
+        "is taken by",
+    ),
 ]
 
 

@@ -128,14 +128,16 @@ class Service:
         assert old in text
         path.write_text(text.replace(old, new))
 
+    def add_to_server(self, methods: str) -> None:
+        """Add methods to the end of the class in server.py."""
+        self.edit("server.py", "\n\n\ng_server = ", f"\n\n{methods.rstrip()}\n\n\ng_server = ")
+
     def add_route(self, name: str, body: str) -> None:
-        """Add a route of this name whose method has this body, written on one line."""
-        self.edit(
-            "server.py",
-            "    def respond(",
+        """Add a route of this name whose method, which knows Envelope, has this one line."""
+        self.add_to_server(
             f'    @expose("/{name}", methods=["GET", "POST"])\n'
-            f"    def {name}(self, request: Request) -> Response:\n        {body}\n\n"
-            "    def respond(",
+            f"    def {name}(self, request: Request) -> Response:\n"
+            f"        from utils.web import Envelope\n\n        {body}\n"
         )
 
     def request(

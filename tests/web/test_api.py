@@ -1,11 +1,14 @@
 """The base of the api classes: what may stand in an annotation, and how a fault is named."""
 
+import ast
+import time
 from typing import Annotated, Any, ClassVar
 
 import pytest
 from msgspec import Meta, Struct
 
 from api import TestApi
+from tests.support.service import ROOT
 from utils.errors import MalformedError, ParameterError
 from utils.web.api import Api, echo, parse
 
@@ -28,9 +31,22 @@ class Order(Api):
     notes: dict[str, int] = {}
 
 
-def test_an_api_is_built_by_name_and_knows_nothing_of_http() -> None:
+def test_an_api_is_built_and_run_by_name_without_a_request() -> None:
+    before = int(time.time())
     result = TestApi(order_id=7).process()
+    assert before <= result.timestamp <= time.time()
     assert result.result in (-1, 0, 1)
+
+
+def test_the_api_classes_import_nothing_of_http() -> None:
+    imports = [
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse((ROOT / "api.py").read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    assert {name for module, name in imports if module == "utils.web"} == {"Api"}
+    assert not {"werkzeug", "gunicorn", "decorator", "server", "app"} & {m for m, _ in imports}
 
 
 @pytest.mark.parametrize(

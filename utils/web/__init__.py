@@ -5,5 +5,6 @@ from werkzeug import Response
 from utils.web.api import Api
 from utils.web.envelope import Envelope
 from utils.web.request import Request
+from utils.web.service import Service
 
-__all__ = ["Api", "Envelope", "Request", "Response"]
+__all__ = ["Api", "Envelope", "Request", "Response", "Service"]

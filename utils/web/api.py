@@ -39,7 +39,7 @@ def parse(api: type[A], fields: Fields, values: Mapping[str, Any]) -> A:
         else:
             request = msgspec.convert({**as_mapping(fields), **values}, api, strict=False)
     except msgspec.ValidationError as error:
-        raise refusal(error) from None
+        raise validation_error(error) from None
     except RecursionError:
         raise MalformedError("the body is nested too deeply") from None
     except JSON_ERRORS as error:
@@ -74,7 +74,7 @@ def as_mapping(fields: Fields) -> Mapping[str, Any]:
     return fields
 
 
-def refusal(error: msgspec.ValidationError) -> MalformedError | ParameterError:
+def validation_error(error: msgspec.ValidationError) -> MalformedError | ParameterError:
     """Turn msgspec's message, `what - at `$.path``, into one that opens with the field."""
     what, _, path = str(error).partition(" - at `$")
     path, what = path.rstrip("`").lstrip("."), what.replace("`", "")

@@ -1,0 +1,90 @@
+"""What `Service` makes of an api class: above all, a write that is done is never a 500."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pytest
+from msgspec import Struct
+from werkzeug.test import EnvironBuilder
+
+from utils.web import Api, Request, Service
+
+
+class Receipt(Struct, rename="camel"):
+    """What was created, under names that JSON does not share."""
+
+    order_id: Any
+    shop: str = "a b/ü"
+
+
+@dataclass
+class Note:
+    """What was created, as a dataclass."""
+
+    order_id: int
+
+
+class Pair(NamedTuple):
+    """What was created, as a tuple."""
+
+    order_id: int
+
+
+def create(result: Any, location: str, **path_params: Any) -> Any:
+    """Respond to the creation of a result."""
+
+    class Create(Api):
+        def process(self) -> Any:
+            return result
+
+    request = Request(EnvironBuilder(method="POST", data=b"{}").get_environ())
+    return Service().created(Create, request, location, **path_params)
+
+
+@pytest.mark.parametrize(
+    ("result", "template", "location"),
+    [
+        (Receipt(7), "/orders/{order_id}", "/orders/7"),
+        (Receipt(7), "/{shop}/orders/{order_id}", "/a%20b%2F%C3%BC/orders/7"),
+        (Receipt("a?b#c\r\n"), "/orders/{order_id}", "/orders/a%3Fb%23c%0D%0A"),
+        ({"id": 0}, "/orders/{id}", "/orders/0"),
+        (Note(7), "/orders/{order_id}", "/orders/7"),
+        (Pair(7), "/orders/{order_id}", "/orders/7"),
+        (None, "/orders", "/orders"),
+    ],
+)
+def test_what_was_created_is_a_201_with_its_location(
+    result: Any, template: str, location: str
+) -> None:
+    response = create(result, template)
+    assert (response.status_code, response.err_code) == (201, 0)
+    assert response.headers["Location"] == location
+
+
+def test_a_location_may_name_values_of_the_path() -> None:
+    response = create(Receipt(7), "/users/{user_id}/orders/{order_id}", user_id=3)
+    assert response.headers["Location"] == "/users/3/orders/7"
+
+
+@pytest.mark.parametrize(
+    ("result", "template"),
+    [
+        (Receipt(7), "/orders/{id}"),
+        (Receipt(None), "/orders/{order_id}"),
+        (Receipt(""), "/orders/{order_id}"),
+        ({}, "/orders/{id}"),
+        ([1], "/orders/{id}"),
+        (None, "/orders/{id}"),
+        (7, "/orders/{to_bytes}"),
+        ({"id": 1}, "/orders\n{id}"),
+    ],
+)
+def test_a_write_whose_location_is_unknown_is_a_201_and_a_line_in_the_log(
+    result: Any, template: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = create(result, template)
+    assert (response.status_code, response.err_code) == (201, 0)
+    assert "Location" not in response.headers
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert "Create answers without Location" in record.getMessage()
