@@ -11,7 +11,7 @@ for module in [name for name in sys.modules if name.split(".")[0] in ("conf", "u
 
 from conf import ROOT
 from conf.current import settings
-from conf.environ import unknown_names
+from conf.setting import unknown_names
 from conf.settings import Settings
 from utils import context, log
 from utils.serve import arbiter

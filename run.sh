@@ -213,7 +213,7 @@ verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
     start | stop | reload | restart | status | run) "$verb" ;;
-    config) module conf ;;
+    config) module conf "$@" ;;
     migrate) module utils.mysql.migrations "$@" ;;
     dev) module utils.dev ;;
     test) tests "$@" ;;

@@ -11,7 +11,8 @@ from typing import Any
 from msgspec import NODEFAULT
 
 from conf.envfile import read_env_file
-from conf.environ import Secret, SettingsError, find, load, settings_of, unknown_names
+from conf.environ import SettingsError, find, load
+from conf.setting import Secret, settings_of, unknown_names
 from conf.settings import Settings
 
 

@@ -10,7 +10,8 @@ import pytest
 from msgspec import Meta, Struct
 
 from conf.envfile import EnvFile
-from conf.environ import Secret, SettingsError, find, load, settings_of, unknown_names
+from conf.environ import SettingsError, find, load
+from conf.setting import Secret, settings_of, unknown_names
 from conf.settings import Settings
 from tests.support.service import Service, certify
 

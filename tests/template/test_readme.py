@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import sys
 
-from conf.environ import settings_of
+from conf.setting import settings_of
 from conf.settings import Settings
 from tests.support.service import ROOT, Service
 

@@ -1,0 +1,98 @@
+"""What can be set: the fields of a class of settings, and of its groups.
+
+A field is a setting and named in capitals; a field that is a Struct is a group, whose name stands
+before those of its fields. A type may hold a function that checks the value, and raises
+ValueError("expected ...").
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+# What Kubernetes puts into the environment for a Service that is called mysql or redis.
+SERVICE_LINK = re.compile(r"\w+_SERVICE_(HOST|PORT)\w*|\w+_PORT(_\d+_\w+)?")
+
+
+class Secret(str):
+    """A text whose `repr` is masked, so that no log or traceback shows it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+class Setting(NamedTuple):
+    """What can be set: its NAME, its type, the same with limits, its meaning, and its default."""
+
+    name: str
+    type: Any
+    hint: Any
+    meaning: str
+    default: Any
+
+    @property
+    def expected(self) -> str:
+        """Describe the values that are allowed."""
+        if get_origin(self.type) is Literal:
+            return "one of " + ", ".join(get_args(self.type))
+        words = {int: "an integer", float: "a number", bool: "true or false"}.get(
+            self.type, "a text"
+        )
+        least, above, most, length = map(self.limit, ("ge", "gt", "le", "min_length"))
+        if length:
+            words += f" of {length} or more characters"
+        if most is not None:
+            return f"{words} from {least} to {most}"
+        if above is not None:
+            return f"{words} above {above}"
+        return words if least is None else f"{words} from {least} up"
+
+    def limit(self, kind: str) -> Any:
+        """Return one of the limits, such as `ge`."""
+        given = [getattr(meta, kind) for meta in get_args(self.hint) if isinstance(meta, Meta)]
+        return next((value for value in given if value is not None), None)
+
+
+def is_group(field: Any) -> bool:
+    """Return whether the field holds settings itself."""
+    return isinstance(field.type, type) and issubclass(field.type, Struct)
+
+
+def settings_of(cls: type[Struct], prefix: str = "") -> Iterator[Setting]:
+    """Yield the settings of a class and of its groups."""
+    for field in msgspec.structs.fields(cls):
+        name = prefix + field.name.upper()
+        if is_group(field):
+            yield from settings_of(field.type, f"{name}_")
+        else:
+            kind, *extras = get_args(field.type)
+            meaning = next(extra for extra in extras if isinstance(extra, str))
+            yield Setting(name, kind, field.type, meaning, field.default)
+
+
+def names_of(cls: type[Struct]) -> set[str]:
+    """Return every name that sets something, those of the files of secrets among them."""
+    settings = list(settings_of(cls))
+    return {s.name for s in settings} | {f"{s.name}_FILE" for s in settings if s.type is Secret}
+
+
+def unknown_names(cls: type[Struct], given: Iterable[str]) -> list[str]:
+    """Return the names that begin as those of a group do, MYSQL_ for one, and set nothing."""
+    prefixes = tuple(f"{f.name.upper()}_" for f in msgspec.structs.fields(cls) if is_group(f))
+    unknown = sorted(set(given) - names_of(cls))
+    return [n for n in unknown if n.startswith(prefixes) and not SERVICE_LINK.fullmatch(n)]
+
+
+def misspelt(cls: type[Struct], given: Iterable[str]) -> Iterator[str]:
+    """Yield a line for each name of an .env file that looks like a setting and is none."""
+    names, unknown = names_of(cls), unknown_names(cls, map(str.upper, given))
+    for name in sorted(set(given) - names):
+        nearest = get_close_matches(name.upper(), names, n=1, cutoff=0.75)
+        if nearest or name.upper() in unknown:
+            hint = f"did you mean {nearest[0]}?" if nearest else "see sh run.sh config"
+            yield f".env: {name} is no setting; {hint}"
