@@ -1,9 +1,8 @@
 """What belongs to the current request: its uuid, trace and deadline; and to the current process."""
 
 import contextvars
+import math
 import os
-import re
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,22 +12,22 @@ from typing import TypeVar
 import gevent
 
 from utils.errors import DeadlineError
+from utils.trace import next_baggage, next_traceparent, next_tracestate
 
 T = TypeVar("T")
 
 request_uuid: contextvars.ContextVar[str] = contextvars.ContextVar("request_uuid", default="-")
 # In seconds of time.monotonic().
 deadline: contextvars.ContextVar[float] = contextvars.ContextVar("deadline")
+# As the caller sent them; `outbound_headers` drops what is malformed.
 traceparent: contextvars.ContextVar[str] = contextvars.ContextVar("traceparent", default="")
-
-TRACEPARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
-)
+tracestate: contextvars.ContextVar[str] = contextvars.ContextVar("tracestate", default="")
+baggage: contextvars.ContextVar[str] = contextvars.ContextVar("baggage", default="")
 
 
 def time_left(limit: float) -> float:
     """Return the seconds until the request's deadline, at most `limit`; 0 or less if it passed."""
-    return min(limit, deadline.get(time.monotonic() + limit) - time.monotonic())
+    return min(limit, deadline.get(math.inf) - time.monotonic())
 
 
 @contextmanager
@@ -61,24 +60,23 @@ def request_deadline(seconds: float) -> Iterator[None]:
         deadline.reset(token)
 
 
-def next_traceparent() -> str:
-    """Return the traceparent for a call to another service (W3C Trace Context, 3.2).
-
-    It continues the caller's trace, or starts one, under a parent-id of its own.
-    """
-    caller = TRACEPARENT.fullmatch(traceparent.get())
-    trace_id, flags = (caller[1], caller[2]) if caller else (secrets.token_hex(16), "00")
-    value = f"00-{trace_id}-{secrets.token_hex(8)}-{flags}"
-    traceparent.set(value)
-    return value
-
-
 def outbound_headers(limit: float) -> dict[str, str]:
-    """Return the headers of a call to another service: this request's uuid, trace and deadline."""
+    """Return the headers of a call to another service that takes at most `limit` seconds.
+
+    They are this request's uuid, the time it has left, its trace and its baggage.
+    """
+    caller = traceparent.get()
+    parent, state = next_traceparent(caller), next_tracestate(caller, tracestate.get())
+    # A trace that begins here goes on in the next call. A tracestate that was dropped for its
+    # malformed traceparent must not come back with it.
+    traceparent.set(parent)
+    tracestate.set(state)
+    optional = {"tracestate": state, "baggage": next_baggage(baggage.get())}
     return {
         "X-Request-ID": request_uuid.get(),
         "X-Request-Timeout-Ms": str(max(0, int(time_left(limit) * 1000))),
-        "traceparent": next_traceparent(),
+        "traceparent": parent,
+        **{name: value for name, value in optional.items() if value},
     }
 
 
