@@ -16,10 +16,13 @@ from conf.settings import Settings
 from utils import context, log
 from utils.serve import arbiter
 
+log.check()  # here, for `restart` and `reload` ask --check-config before they stop anything
+
 host = f"[{settings.server.ip}]" if ":" in settings.server.ip else settings.server.ip
 bind = f"{host}:{settings.server.port}"
 chdir = str(ROOT)
 proc_name = "pyserver"
+logger_class = "utils.serve.logger.Logger"
 
 worker_class = "utils.serve.worker.Worker"
 workers = settings.workers
@@ -37,7 +40,6 @@ forwarder_headers = ""
 def on_starting(server: Any) -> None:
     """Set up the master."""
     Path(settings.run_dir).mkdir(parents=True, exist_ok=True)
-    log.setup()
     for name in unknown_names(Settings, os.environ):
         log.logger.warning("%s is set in the environment, and is no setting", name)
     arbiter.promote(server)

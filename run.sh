@@ -72,7 +72,20 @@ locate() {
 $values
 EOF
     case $RUN_DIR in /*) ;; *) RUN_DIR=$ROOT/$RUN_DIR ;; esac
-    mkdir -p "$RUN_DIR" "$LOG_DIR"
+    mkdir -p "$RUN_DIR"
+    CONSOLE=$LOG_DIR/console.log
+    [ "$LOG_DIR" != - ] || CONSOLE=$RUN_DIR/console.log
+}
+
+# Open what takes the processes' stdout and stderr: appended to, and bounded, for nobody looks at it
+# while all is well. The shell, or mkdir, says why it cannot be written.
+open_console() {
+    mkdir -p "${CONSOLE%/*}"
+    (: >>"$CONSOLE") || exit 1
+    printed=$(wc -c <"$CONSOLE")
+    [ "$printed" -gt 10000000 ] || return 0
+    mv -f "$CONSOLE" "$CONSOLE.1"
+    printed=0
 }
 
 serve() { exec "$@" "$PY" -m gunicorn -c "$ROOT/gunicorn_conf.py" --pid "$RUN_DIR/pid" app:g_app; }
@@ -127,11 +140,11 @@ launch() {
     [ ! -f "$RUN_DIR/pid" ] || warn "Removing a stale pid file"
     rm -f "$RUN_DIR/pid" "$RUN_DIR/state"
     (serve "$PY" -c 'import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])') \
-        </dev/null >"$LOG_DIR/console.log" 2>&1 9>&- &
+        </dev/null >>"$CONSOLE" 2>&1 9>&- &
     pid=$!
     if await 60 serving_or_gone && "$PY" -m utils.serve.state "$RUN_DIR"; then return; fi
     warn "pyserver did not start:"
-    tail -n 40 "$LOG_DIR/console.log" >&2
+    tail -c "+$((printed + 1))" "$CONSOLE" | tail -n 40 >&2
     ! kill "$pid" 2>/dev/null || await "$GRACEFUL_TIMEOUT" gone || kill -9 "$pid"
     rm -f "$RUN_DIR/pid" "$RUN_DIR/state"
     exit 1
@@ -146,7 +159,7 @@ start() {
     prepare requirements.txt
     locate
     lock "$RUN_DIR/lock"
-    if running; then say "pyserver is already running (pid $pid)"; else launch; fi
+    if running; then say "pyserver is already running (pid $pid)"; else open_console; launch; fi
 }
 
 stop() {
@@ -160,6 +173,7 @@ restart() {
     prepare requirements.txt
     locate
     lock "$RUN_DIR/lock"
+    open_console
     check || die "restart refused; what was running still is"
     ! running || halt
     launch
@@ -174,12 +188,12 @@ reload() {
     reloads=$(number reloads) || die "pyserver is starting or stopping (pid $pid)"
     rm -f "$RUN_DIR/refused"
     kill -HUP "$pid"
-    await $((GRACEFUL_TIMEOUT + 60)) reloaded || die "the workers were not replaced: see $LOG_DIR"
+    await $((GRACEFUL_TIMEOUT + 60)) reloaded || die "the workers were not replaced: see ${CONSOLE%/*}"
     [ ! -f "$RUN_DIR/refused" ] || {
         cat "$RUN_DIR/refused" >&2
         die "reload refused; the running service is untouched"
     }
-    running || die "the service is gone: see $LOG_DIR"
+    running || die "the service is gone: see ${CONSOLE%/*}"
     say "pyserver has reloaded"
 }
 

@@ -85,7 +85,7 @@ class Redis(Struct, frozen=True, kw_only=True):
 class Log(Struct, frozen=True, kw_only=True):
     """What is logged, and where."""
 
-    dir: Annotated[Text, "folder of the log files"] = "logs"
+    dir: Annotated[Text, "folder of the log files; - is stdout"] = "logs"
     level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], "lowest level logged"] = "INFO"
     format: Annotated[Literal["text", "json"], "log lines as text or as JSON objects"] = "text"
     keep_days: Annotated[Count, "days that a log file is kept"] = 14

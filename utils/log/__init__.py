@@ -1,5 +1,5 @@
-"""Logs: `logger` for a line of your own, `setup` for a process that begins."""
+"""Logs: `logger` for a line of your own; the rest is for the processes that serve."""
 
-from utils.log.files import logger, setup
+from utils.log.configure import check, logger, reopen, setup
 
-__all__ = ["logger", "setup"]
+__all__ = ["check", "logger", "reopen", "setup"]

@@ -1,0 +1,82 @@
+"""Handlers that write whole lines, and that never fail or delay the code that logs."""
+
+import logging
+import os
+import time
+from contextlib import suppress
+
+STDOUT, STDERR = 1, 2
+QUIET = 60.0  # seconds between two complaints on stderr
+
+
+class LineHandler(logging.Handler):
+    """Writes each record at once; what cannot be written is lost, and counted.
+
+    The first loss is told on stderr. The log itself tells how many lines are missing as soon as it
+    can be written again, for logging's own way, a traceback a line on stderr, fills the next disk.
+    """
+
+    complained = -QUIET  # for all handlers of the process, in seconds of time.monotonic()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost = 0
+        self.reason = ""
+
+    def write(self, data: bytes, created: float) -> None:
+        """Write all of the data, or raise."""
+        raise NotImplementedError
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+            if self.lost:
+                line = f"{self.format(self.notice(record.created))}\n{line}"
+            self.write(f"{line}\n".encode("utf-8", "backslashreplace"), record.created)
+        except Exception as error:
+            self.lose(record, error)
+        else:
+            self.lost = 0
+
+    def lose(self, record: logging.LogRecord, error: Exception) -> None:
+        """Count a record that is lost."""
+        self.lost += 1
+        self.reason = str(error)
+        now = time.monotonic()
+        if now >= LineHandler.complained + QUIET:
+            LineHandler.complained = now
+            self.complain(f"log lines are lost: {self.reason}")
+
+    def notice(self, created: float) -> logging.LogRecord:
+        """Return the record that tells of the lost ones."""
+        message = f"{self.lost} log lines were lost here: {self.reason}"
+        record = logging.LogRecord("pyserver", logging.ERROR, __file__, 1, message, (), None)
+        record.created = created
+        return record
+
+    def complain(self, message: str) -> None:
+        with suppress(OSError):  # there is no other place to tell it
+            os.write(STDERR, f"pyserver (pid {os.getpid()}): {message}\n".encode())
+
+    def close(self) -> None:
+        """Tell of lines that were lost for good."""
+        if self.lost:
+            self.complain(f"{self.lost} log lines were lost: {self.reason}")
+            self.lost = 0
+        super().close()
+
+
+class Console(LineHandler):
+    """Writes to stdout, as containers and people at a terminal want it.
+
+    In a pipe, lines of up to 4096 bytes stay whole among those of other processes (PIPE_BUF).
+    """
+
+    def write(self, data: bytes, created: float) -> None:
+        write_all(STDOUT, data)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of the data: a disk that runs full takes a part, and refuses only the rest."""
+    while data:
+        data = data[os.write(descriptor, data) :]
