@@ -29,7 +29,7 @@ workers = settings.workers
 worker_connections = settings.worker_connections
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 timeout = settings.worker_timeout
-graceful_timeout = settings.graceful_timeout
+graceful_timeout = settings.graceful_timeout + 2  # the master's: the workers end before it kills
 keepalive = settings.keepalive
 
 control_socket_disable = True
@@ -42,7 +42,7 @@ def on_starting(server: Any) -> None:
     Path(settings.run_dir).mkdir(parents=True, exist_ok=True)
     for name in unknown_names(Settings, os.environ):
         log.logger.warning("%s is set in the environment, and is no setting", name)
-    arbiter.promote(server)
+    arbiter.install(server)
 
 
 def on_reload(server: Any) -> None:

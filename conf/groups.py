@@ -114,11 +114,3 @@ class TemplateSettings(Struct, frozen=True, kw_only=True):
     mysql: MySQL
     redis: Redis
     log: Log
-
-    def __post_init__(self) -> None:
-        """Check what one setting alone cannot tell."""
-        if self.keepalive >= self.graceful_timeout:
-            raise ValueError(
-                f"KEEPALIVE={self.keepalive}: expected less than "
-                f"GRACEFUL_TIMEOUT={self.graceful_timeout}, or idle clients hold up a stop"
-            )

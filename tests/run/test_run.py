@@ -247,7 +247,7 @@ def test_a_reload_returns_while_an_old_request_goes_on(service: Service) -> None
 
 
 def test_a_request_beyond_the_graceful_timeout_does_not_hold_a_restart(service: Service) -> None:
-    service.env.update(GRACEFUL_TIMEOUT="2", KEEPALIVE="1")
+    service.env["GRACEFUL_TIMEOUT"] = "2"
     service.add_route("slow", SLOW.format(60))
     service.sh("start", check=True)
     call = Call(service, "/slow")

@@ -1,5 +1,7 @@
-"""The master process: gunicorn's, with a reload that cannot take the service down."""
+"""The master process: gunicorn's, with a reload and a stop that lose no request."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +16,8 @@ from conf.current import settings
 from utils.serve.state import State, client_address
 from utils.serve.worker import Stage
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
 
 class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
     """gunicorn's master, which retires workers only once their successors serve.
@@ -23,7 +27,10 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
 
     started = reloads = 0
     state: State | None = None
+    stop_signal = 0
     stopping = False
+    LISTENERS: list[Any]
+    retiring: dict[int, Any]  # workers by pid; gunicorn's own WORKERS are those that are to serve
 
     def handle_hup(self) -> None:
         """Reload, unless the new code or settings do not load: gunicorn would stop (#2595)."""
@@ -42,22 +49,33 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
 
     def manage_workers(self) -> None:
         """Start missing workers, and retire surplus ones once their successors serve."""
-        if len(self.WORKERS) < self.num_workers:
-            self.spawn_workers()
+        self.spawn_workers()
         self.await_stage(self.WORKERS.values(), Stage.SERVING)
         surplus = self.by_age()[: -self.num_workers]
-        super().manage_workers()
-        self.await_stage(surplus, Stage.RETIRED)
+        for worker in surplus:
+            self.retire(worker)
+        self.await_stage(surplus, Stage.DRAINING)
         self.publish()
+
+    def retire(self, worker: Any) -> None:
+        """Stop a worker whose successor serves."""
+        worker.stage = Stage.RETIRING
+        worker.kill_at = time.monotonic() + self.cfg.graceful_timeout
+        self.retiring[worker.pid] = self.WORKERS.pop(worker.pid)
+        self.kill_worker(worker.pid, signal.SIGTERM)
 
     def await_stage(self, workers: Iterable[Any], stage: Stage) -> None:
         """Wait until these workers, but for those that died, are as far as that."""
         deadline = time.monotonic() + self.timeout
         while time.monotonic() < deadline and any(
-            worker.stage < stage for worker in workers if worker.pid in self.WORKERS
+            worker.stage < stage for worker in workers if self.is_child(worker)
         ):
             self.reap_workers()
             time.sleep(0.01)
+
+    def is_child(self, worker: Any) -> bool:
+        """Return whether the worker lives, as far as the master knows."""
+        return worker.pid in self.WORKERS or worker.pid in self.retiring
 
     def by_age(self) -> list[Any]:
         """Return the workers, the oldest first."""
@@ -87,22 +105,50 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
             return False
         return True
 
+    def reap_workers(self) -> None:
+        """Reap dead workers. Every wait of the master does, so a stop ends all of them here."""
+        if self.stop_signal and not self.stopping:
+            getattr(self, f"handle_{self.SIG_NAMES[self.stop_signal]}")()
+        for worker in [*self.retiring.values()]:
+            self.reap_retiring(worker)
+        try:
+            super().reap_workers()
+        except HaltServer:  # a worker could not boot: that stops the service, but only once
+            if not self.stopping:
+                raise
+
+    def reap_retiring(self, worker: Any) -> None:
+        """Forget a retiring worker that is gone; kill one that hangs."""
+        try:
+            gone, _ = os.waitpid(worker.pid, os.WNOHANG)
+        except ChildProcessError:  # gunicorn reaped it between two of these calls
+            gone = worker.pid
+        if gone:
+            del self.retiring[worker.pid]
+            worker.tmp.close()
+        elif time.monotonic() > worker.kill_at:
+            self.kill_worker(worker.pid, signal.SIGKILL)
+
+    def signal(self, sig: int, frame: Any) -> None:
+        super().signal(sig, frame)
+        if sig in STOP_SIGNALS:
+            self.stop_signal = sig
+
     def stop(self, graceful: bool = True) -> None:
         """Stop the workers; nothing serves from now on."""
         self.stopping = True
         Path(settings.run_dir, "state").unlink(missing_ok=True)
-        super().stop(graceful)
-
-    def reap_workers(self) -> None:
-        """Bury workers that died; one that could not boot stops the service, but only once."""
+        self.WORKERS.update(self.retiring)
+        self.retiring.clear()
         try:
-            super().reap_workers()
-        except HaltServer:
-            if not self.stopping:
-                raise
+            super().stop(graceful)
+        except FileNotFoundError:  # somebody removed the Unix socket, which is closed by now
+            self.LISTENERS = []
+            super().stop(graceful)
 
 
-def promote(server: gunicorn.arbiter.Arbiter) -> None:
+def install(server: gunicorn.arbiter.Arbiter) -> None:
     """Make gunicorn's master ours; gunicorn has no setting for the class of its arbiter."""
     server.__class__ = Arbiter
     server.started = int(time.time())
+    server.retiring = {}

@@ -1,67 +1,56 @@
-"""The worker process: gunicorn's, with HTTP's own refusals as envelopes too."""
+"""The worker process: gunicorn's, with an end that loses no request."""
 
 import os
-import socket
 import time
+from contextlib import suppress
 from enum import IntEnum
-from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 import gevent
 from gevent.event import Event
-from gevent.pool import Pool
-from gevent.server import StreamServer
-from gunicorn.http.errors import (
-    ConfigurationProblem,
-    ExpectationFailed,
-    ForbiddenProxyRequest,
-    InvalidResponseHeader,
-    InvalidResponseHeaderName,
-    LimitRequestHeaders,
-    LimitRequestLine,
-    ParseException,
-)
-from gunicorn.util import write_nonblock
+from gevent.lock import Semaphore
 from gunicorn.workers.ggevent import GeventWorker
 
-from utils.context import request_uuid
-from utils.errors import HTTPError, ServiceError
+from conf.current import settings
 from utils.log import logger
-from utils.web.envelope import Envelope
-from utils.web.request import choose_uuid
+from utils.serve.connection import GRACE, Connection
 
-# RFC 9112, 6.1 says 501 for a transfer coding that is not understood; only the client can mend
-# it, so it gets 400 as every other fault in a head does.
-STATUSES: dict[type[Exception], HTTPStatus] = {
-    ConfigurationProblem: HTTPStatus.NOT_FOUND,  # a path that is not below SCRIPT_NAME
-    ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
-    ForbiddenProxyRequest: HTTPStatus.FORBIDDEN,
-    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
-}
-OWN_FAULTS = (InvalidResponseHeader, InvalidResponseHeaderName)
-LINGER = 2.0
+HEARTBEAT = 1.0  # seconds
+QUICK = 1.0  # seconds that requests in flight get after INT or QUIT
 
 
 class Stage(IntEnum):
-    """How far a worker is; the size of its heartbeat file tells the master."""
+    """How far a worker is; the size of its heartbeat file, which the master sees too.
+
+    The master makes it RETIRING, the worker itself all else.
+    """
 
     BOOTING = 0
     SERVING = 1
-    RETIRED = 2
+    RETIRING = 2
+    DRAINING = 3
 
 
 class Worker(GeventWorker):  # type: ignore[misc]
-    """gunicorn's gevent worker: prompt, fair between connections, answering in envelopes."""
+    """gunicorn's gevent worker with an accept loop, connections and a stop of its own.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    A stop: first the listeners are closed, so that new clients are refused and may go elsewhere.
+    An idle connection is closed after GRACE seconds, one with a request in flight as soon as that
+    is answered with `Connection: close`. A worker that retires at a reload leaves idle
+    connections open, for their next request goes to its successor.
+    """
+
+    def init_process(self) -> None:
         self.stopping = Event()
+        self.connections: set[Connection] = set()
+        self.free = Semaphore(self.cfg.worker_connections)
+        self.retiring = False
+        self.give_up_at = float("inf")
+        super().init_process()
 
     @property
     def stage(self) -> Stage:
-        """How far the worker is, as the master and the worker itself see it."""
+        """How far the worker is."""
         return Stage(os.fstat(self.tmp.fileno()).st_size)
 
     @stage.setter
@@ -70,80 +59,98 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until a signal says stop, then let the requests in flight finish."""
-        # A connection may be accepted just before its listener is closed, and gunicorn asks the
-        # listener for its address first: a duplicate stays open.
-        servers = [
-            StreamServer(
-                sock, partial(self.handle, sock.dup()), spawn=Pool(self.cfg.worker_connections)
-            )
-            for sock in self.sockets
-        ]
-        for server in servers:
-            server.max_accept = 1  # leave the rest of the backlog to the other workers
-            server.start()
+        acceptors = [gevent.spawn(self.accept, sock) for sock in self.sockets]
         self.stage = Stage.SERVING
         while self.alive:
             self.notify()
-            self.stopping.wait(1)
-        for server in servers:
-            server.close()
-        self.stage = Stage.RETIRED
-        deadline = time.monotonic() + self.cfg.graceful_timeout
-        while any(len(server.pool) for server in servers) and time.monotonic() < deadline:
+            self.stopping.wait(HEARTBEAT)
+        gevent.killall(acceptors)
+        for sock in self.sockets:
+            self.close_listener(sock)
+        self.stage = Stage.DRAINING
+        self.drain()
+
+    def accept(self, listener: Any) -> None:
+        """Accept connections for ever, WORKER_CONNECTIONS at a time at most."""
+        while True:
+            self.free.acquire()
+            try:
+                self.open(listener.accept(), server_address(listener))
+            except OSError as error:
+                self.free.release()
+                logger.error("cannot accept a connection: %s", error)
+                gevent.sleep(1)  # out of file descriptors, most likely
+            gevent.sleep(0)  # leave the rest of the backlog to the other workers
+
+    def open(self, accepted: tuple[Any, Any], server: tuple[str, int]) -> None:
+        """Serve an accepted connection in a greenlet of its own."""
+        connection = Connection(self, *accepted, server)
+        self.connections.add(connection)
+        connection.greenlet.link(lambda _: self.closed(connection))
+
+    def closed(self, connection: Connection) -> None:
+        """Forget a connection that is over."""
+        connection.sock.close()  # also of a greenlet that was ended before it had begun
+        self.connections.discard(connection)
+        self.free.release()
+
+    def close_listener(self, listener: Any) -> None:
+        """Accept what is queued, then close: the kernel resets what is left in the queue."""
+        server = server_address(listener)
+        listener.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                self.open(listener.accept(), server)
+        listener.close()
+
+    def drain(self) -> None:
+        """Wait for the requests in flight; end them when their time is over."""
+        for connection in self.connections:
+            if connection.request:
+                connection.request.force_close()
+        self.join(GRACE)
+        while self.connections and time.monotonic() < self.give_up_at:
             self.notify()
-            gevent.sleep(0.05)
-        for server in servers:
-            server.stop(timeout=1)
+            if not self.retiring:
+                for connection in self.connections:
+                    connection.stop()
+            self.join(0.1)
+        gevent.killall([connection.greenlet for connection in self.connections], timeout=1)
+
+    def join(self, seconds: float) -> None:
+        """Wait until all connections are closed, for so many seconds at most."""
+        gevent.joinall([connection.greenlet for connection in self.connections], seconds)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Take TERM at once; gunicorn's own loop looks up once a second."""
-        super().handle_exit(sig, frame)
+        """Stop on TERM, at once; gunicorn's own loop looks up once a second."""
+        if self.stage == Stage.BOOTING:  # nobody is served yet, and the imports may take long
+            os._exit(0)
+        self.retiring = self.alive and self.stage == Stage.RETIRING
+        self.stop_within(settings.graceful_timeout)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Stop on INT and QUIT as on TERM, in a hurry."""
+        self.handle_exit(sig, frame)
+        self.stop_within(QUICK)
+
+    def notify(self) -> None:
+        """Show the master a sign of life; without a master nobody would replace this worker."""
+        self.tmp.notify()
+        if self.alive and self.ppid != os.getppid():
+            logger.error("the master is gone")
+            self.stop_within(settings.graceful_timeout)
+
+    def stop_within(self, seconds: float) -> None:
+        """Begin to stop, or shorten the time that is left for it."""
+        self.alive = False
+        self.give_up_at = min(self.give_up_at, time.monotonic() + seconds)
         self.stopping.set()
 
-    def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
-        """Answer one request; let the other connections have their turn after it."""
-        try:
-            super().handle_request(listener_name, req, sock, addr)
-        except StopIteration:
-            if unread(req):
-                linger(sock)
-            raise
-        gevent.sleep(0)
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Answer what HTTP or gunicorn refuses before the application is called."""
-        uuid = choose_uuid(None)
-        request_uuid.set(uuid)
-        if isinstance(exc, ParseException) and not isinstance(exc, OWN_FAULTS):
-            status = STATUSES.get(type(exc), HTTPStatus.BAD_REQUEST)
-            error: ServiceError = HTTPError(status.phrase.lower(), status=status)
-            logger.info("- - %d %d - %s", error.status, error.err_code, exc)
-        else:
-            error = ServiceError()
-            logger.error("unforeseen error", exc_info=exc)
-        try:
-            write_nonblock(client, raw(Envelope(uuid, {}, error=error), uuid))
-            linger(client)
-        except OSError:
-            logger.debug("the client is gone")
+def server_address(listener: Any) -> tuple[str, int]:
+    """Return what becomes SERVER_NAME and SERVER_PORT.
 
-
-def raw(response: Envelope, uuid: str) -> bytes:
-    """Return the response as it goes over the wire, the last one of its connection."""
-    response.headers.extend({"X-Request-ID": uuid, "Connection": "close"})
-    head = f"HTTP/1.1 {response.status}\r\n{response.headers}"
-    return head.encode("latin-1") + response.get_data()
-
-
-def unread(req: Any) -> bool:
-    """Tell whether a part of the request's body is still to come."""
-    reader = req.body.reader
-    return bool(getattr(reader, "length", 0) or getattr(reader, "parser", None))
-
-
-def linger(sock: Any) -> None:
-    """Read on for a while: closing with input unread resets the answer away (RFC 9112, 9.6)."""
-    sock.shutdown(socket.SHUT_WR)
-    with gevent.Timeout(LINGER, False):
-        while sock.recv(65536):
-            pass
+    PEP 3333 wants both, and a Unix socket has neither.
+    """
+    address = listener.getsockname()
+    return address[:2] if isinstance(address, tuple) else ("localhost", 80)

@@ -4,7 +4,6 @@ import re
 import uuid
 from typing import Any
 
-from gunicorn.http.errors import ParseException
 from werkzeug import Request as WerkzeugRequest
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
@@ -52,8 +51,7 @@ class Request(WerkzeugRequest):
     def body(self) -> bytes:
         """Read the whole body, at most MAX_BODY_BYTES of it.
 
-        gunicorn hands a body that was cut short over as if it were whole (its issue 3234),
-        so the length is checked here; faults in chunks are raised as ParseException.
+        The server raises OSError for a body that is cut short or wrongly chunked.
         """
         length, limit = self.content_length, settings.max_body_bytes
         if length is not None and length > limit:
@@ -62,7 +60,7 @@ class Request(WerkzeugRequest):
             length = 0
         try:
             body: bytes = self.environ["wsgi.input"].read(limit + 1 if length is None else length)
-        except (OSError, ParseException) as error:
+        except OSError as error:
             raise MalformedError("the body is cut short or wrongly chunked") from error
         if len(body) > limit:
             raise RequestEntityTooLarge

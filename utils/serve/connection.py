@@ -1,0 +1,116 @@
+"""One client's connection: its requests one after the other, and how it ends."""
+
+import select
+import socket
+from typing import Any
+
+import gevent
+from gevent import monkey
+from gunicorn.workers.base_async import AsyncWorker
+
+from utils.context import request_uuid
+from utils.errors import ServiceError
+from utils.log import logger
+from utils.serve.parser import Parser, Request, as_service_error
+from utils.web.envelope import Envelope
+from utils.web.request import choose_uuid
+
+LINGER = 2.0  # seconds
+GRACE = 0.1  # seconds that a request which is on its way gets when the service stops
+
+
+class Connection:
+    """A client's connection; `request` is the one in flight.
+
+    It takes the place of gunicorn's own loop, also of the HTTP/2 in that: a proxy speaks HTTP/1.1.
+    """
+
+    def __init__(self, worker: Any, sock: Any, client: Any, server: tuple[str, int]) -> None:
+        self.worker, self.sock, self.client, self.server = worker, sock, client, server
+        self.parser = Parser(worker.cfg, sock, client)
+        self.request: Request | None = None
+        self.greenlet = gevent.spawn(self.serve)
+
+    def serve(self) -> None:
+        """Answer requests until the client or the worker has no more."""
+        try:
+            while (request := self.read_request()) and self.answer(request):
+                # Without it the other connections get no turn while the next request is always
+                # here already: at 32 connections p99 was 100 to 400 ms, with it 12 to 18.
+                gevent.sleep(0)
+        except OSError as error:
+            logger.debug("connection lost: %s", error)
+        except (Exception, SystemExit) as error:  # SystemExit would end the worker
+            self.refuse(error)
+        finally:
+            self.sock.close()
+
+    def read_request(self) -> Request | None:
+        """Wait for the next request's head; return None if the client takes too long or leaves."""
+        self.request = None
+        seconds = self.worker.cfg.keepalive
+        self.request = gevent.with_timeout(seconds, next, self.parser, None, timeout_value=None)
+        return self.request
+
+    def answer(self, request: Request) -> bool:
+        """Answer the request; return whether the connection stays open."""
+        try:  # GeventWorker's own method would swallow the end of this greenlet
+            AsyncWorker.handle_request(self.worker, self.server, request, self.sock, self.client)
+        except StopIteration:  # gunicorn's sign that the response said `Connection: close`
+            self.end(request)
+            return False
+        return True
+
+    def end(self, request: Request) -> None:
+        """Close without losing the response to a reset (RFC 9112, 9.6).
+
+        The kernel sends one if the client's data is unread: the rest of a body or, where it was
+        us who ended the connection, a request after this one.
+        """
+        if not self.worker.alive:
+            self.linger(GRACE)
+        elif request.has_unread_body():
+            self.linger(LINGER)
+
+    def refuse(self, error: BaseException) -> None:
+        """Respond to what is refused, or fails, outside of the application."""
+        uuid = choose_uuid(None)
+        request_uuid.set(uuid)
+        refusal = as_service_error(error)
+        if refusal.err_code == ServiceError.err_code:
+            logger.error("unexpected error", exc_info=error)
+        else:
+            logger.info("- - %d %d - %s", refusal.status, refusal.err_code, error)
+        try:
+            self.sock.sendall(serialize(Envelope(uuid, {}, error=refusal), uuid))
+            self.linger(LINGER)
+        except OSError as lost:
+            logger.debug("connection lost: %s", lost)
+
+    def linger(self, seconds: float) -> None:
+        """Say that nothing more will be sent, and wait for the client to close."""
+        self.sock.shutdown(socket.SHUT_WR)
+        gevent.with_timeout(seconds, self.discard_input, timeout_value=None)
+
+    def discard_input(self) -> None:
+        while self.sock.recv(65536):
+            pass
+
+    def stop(self) -> None:
+        """End the connection, unless a request is in flight or has just come in."""
+        if self.request is None and not has_input(self.sock):
+            self.greenlet.kill(block=False)
+
+
+def serialize(response: Envelope, uuid: str) -> bytes:
+    """Return the response as it goes over the wire, the last one of its connection."""
+    response.headers.extend({"X-Request-ID": uuid, "Connection": "close"})
+    head = f"HTTP/1.1 {response.status}\r\n{response.headers}"
+    return head.encode("latin-1") + response.get_data()
+
+
+def has_input(sock: Any) -> bool:
+    """Return whether data can be read at once, from a socket that a greenlet may wait for."""
+    poller = monkey.get_original("select", "poll")()
+    poller.register(sock, select.POLLIN)
+    return bool(poller.poll(0))

@@ -1,0 +1,107 @@
+"""gunicorn's parser, with faults in a body as OSErrors and `100 Continue` when it is needed.
+
+Private names of gunicorn that are used here: `Request._expected_100_continue`, whose response
+gunicorn would send before the application is called, and `Body._read_reader`, through which
+every way to read the body goes.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from gunicorn.http import body, message, parser
+from gunicorn.http.errors import (
+    ConfigurationProblem,
+    ExpectationFailed,
+    ForbiddenProxyRequest,
+    InvalidResponseHeader,
+    InvalidResponseHeaderName,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+)
+
+from utils.errors import HTTPError, ServiceError
+
+# The other faults are 400. RFC 9112, 6.1 has 501 for an unknown transfer coding; only the client
+# can correct it, so it gets 400 as well.
+STATUSES: dict[type[Exception], HTTPStatus] = {
+    ConfigurationProblem: HTTPStatus.NOT_FOUND,  # a path that is not below SCRIPT_NAME
+    ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
+    ForbiddenProxyRequest: HTTPStatus.FORBIDDEN,
+    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
+}
+APPLICATION_FAULTS = (InvalidResponseHeader, InvalidResponseHeaderName)
+
+
+def as_service_error(error: BaseException) -> ServiceError:
+    """Return what gunicorn refuses as an HTTPError; anything else is unexpected."""
+    if not isinstance(error, ParseException) or isinstance(error, APPLICATION_FAULTS):
+        return ServiceError()
+    status = STATUSES.get(type(error), HTTPStatus.BAD_REQUEST)
+    return HTTPError(status.phrase.lower(), status=status)
+
+
+class Body(body.Body):  # type: ignore[misc]
+    """`wsgi.input`: asks the client for the body when it is first read."""
+
+    def __init__(self, request: "Request", reader: Any) -> None:
+        super().__init__(reader)
+        self.request = request
+
+    def _read_reader(self, size: int) -> bytes:
+        self.request.send_continue()
+        missing = getattr(self.reader, "length", 0)
+        try:
+            data: bytes = super()._read_reader(size)
+        except ParseException as error:
+            raise OSError(f"the body is wrongly chunked: {error}") from error
+        except BaseException:  # a deadline: a chunk may be half read
+            self.failed = True
+            raise
+        if len(data) < min(size, missing):  # gunicorn takes a lost connection for the end (#3234)
+            self.failed = True
+            raise OSError(f"the body is cut short: {missing - len(data)} bytes are missing")
+        return data
+
+
+class Request(message.Request):  # type: ignore[misc]
+    """The head of a request, and its body to be read."""
+
+    body: Any
+    _expected_100_continue: bool
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.awaits_continue, self._expected_100_continue = self._expected_100_continue, False
+
+    def set_body_reader(self) -> None:
+        super().set_body_reader()
+        self.body = Body(self, self.body.reader)
+
+    def send_continue(self) -> None:
+        """Tell a client that waits for it to send the body (RFC 9110, 10.1.1)."""
+        if self.awaits_continue:
+            self.awaits_continue = False
+            self.unreader.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def should_close(self) -> bool:
+        """Return whether this is the connection's last request.
+
+        A client that was not told to send its body may send it all the same, and after a fault
+        the end of the body is unknown: what comes next could pass for a request.
+        """
+        return self.awaits_continue or self.body.failed or bool(super().should_close())
+
+    def has_unread_body(self) -> bool:
+        """Return whether a part of the body is still to come."""
+        reader = self.body.reader
+        return bool(
+            self.body.failed or getattr(reader, "length", 0) or getattr(reader, "parser", None)
+        )
+
+
+class Parser(parser.RequestParser):  # type: ignore[misc]
+    """Yields the requests of a connection."""
+
+    mesg_class = Request
