@@ -69,7 +69,7 @@ class CreateOrder(Api):
     def process(self) -> Order:
         """Return the order with its new id."""
         insert = "INSERT INTO orders (item, quantity) VALUES (%s, %s)"
-        order_id = mysql.execute(insert, self.item, self.quantity).last_id
+        order_id = mysql.execute(insert, self.item, self.quantity).lastrowid
         load_order.forget(order_id)  # that it was not there may be remembered
         return Order(order_id, self.item, self.quantity)
 
@@ -115,8 +115,8 @@ class ChangeOrder(Api):
             " WHERE order_id = %s AND version = %s"
         )
         with load_order.changing(self.order_id):
-            done = mysql.execute(update, self.item, self.quantity, self.order_id, self.version)
-        if done.rows == 0:
+            result = mysql.execute(update, self.item, self.quantity, self.order_id, self.version)
+        if result.rowcount == 0:
             order = ShowOrder(order_id=self.order_id).process()
             raise ConflictError(f"order {self.order_id} is at version {order.version}")
         return Order(self.order_id, self.item, self.quantity, self.version + 1)
@@ -130,6 +130,6 @@ class DeleteOrder(Api):
     def process(self) -> None:
         """Delete it, or raise NotFoundError."""
         with load_order.changing(self.order_id):
-            done = mysql.execute("DELETE FROM orders WHERE order_id = %s", self.order_id)
-        if done.rows == 0:
+            result = mysql.execute("DELETE FROM orders WHERE order_id = %s", self.order_id)
+        if result.rowcount == 0:
             raise NotFoundError(f"no order {self.order_id}")

@@ -19,13 +19,12 @@ from gevent.pool import Pool as Greenlets
 
 from conf.current import settings
 from tests.example.test_orders import CREATE
-from tests.mysql.test_mysql import connections, in_use, kill_all
+from tests.support.mysql import close_idle, connections, in_use, kill_all
 from tests.support.proxy import Proxy
 from tests.support.service import Service, wait_until
 from utils.dev.servers import MariaDB, Redis, free_port
 from utils.errors import UnavailableError
 from utils.mysql import mysql
-from utils.mysql import pool as mysql_pool
 
 READ_TIMEOUT = 1.0
 
@@ -188,7 +187,7 @@ def test_the_ledger_is_right_under_resets_stalls_and_kills(
         "INSERT INTO accounts SELECT seq, 0 FROM seq_1_to_10",
         "CREATE OR REPLACE TABLE ledger (id INT, debit INT, credit INT, cents INT, KEY (id))",
     )
-    mysql_pool.pools.clear()
+    close_idle()
     acknowledged: set[int] = set()
 
     def work(number: int) -> None:
@@ -236,7 +235,7 @@ def test_the_ledger_is_right_under_resets_stalls_and_kills(
 
 
 def test_requests_that_are_cut_mix_and_leak_nothing(mariadb: MariaDB, mysql_proxy: Proxy) -> None:
-    mysql_pool.pools.clear()
+    close_idle()
     crossed, most = [], 0
 
     def work(number: int) -> None:

@@ -8,12 +8,12 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from api import load_order
+from tests.support.mysql import close_idle
 from tests.support.proxy import Proxy
 from tests.support.service import ROOT, wait_until
 from utils.cache.redis import breaker, client
 from utils.dev.servers import MariaDB
 from utils.mysql import mysql
-from utils.mysql import pool as mysql_pool
 
 CREATE = (ROOT / "conf/migrations/0001_create_orders.sql").read_text()
 
@@ -22,7 +22,7 @@ CREATE = (ROOT / "conf/migrations/0001_create_orders.sql").read_text()
 def orders(mariadb: MariaDB, mysql_proxy: Proxy, redis_proxy: Proxy) -> Iterator[None]:
     """An empty table and an empty cache."""
     mariadb.run("DROP TABLE IF EXISTS pyserver.orders", "USE pyserver", CREATE)
-    mysql_pool.pools.clear()
+    close_idle()
     client().connection_pool.disconnect()
     client().flushdb()
     yield

@@ -23,7 +23,8 @@ from conf.current import settings
 from utils.errors import UnavailableError
 from utils.log import logger
 from utils.mysql.connection import options
-from utils.mysql.queries import Row, mysql
+from utils.mysql.queries import mysql
+from utils.mysql.rows import Row
 
 FOLDER = ROOT / "conf/migrations"
 TABLE = """CREATE TABLE IF NOT EXISTS migrations (

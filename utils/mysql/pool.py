@@ -1,52 +1,57 @@
 """The MySQL connections of a worker process: bounded in number, never shared."""
 
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import gevent
 from dbutils.pooled_db import PooledDB, PooledDedicatedDBConnection
 from gevent.lock import BoundedSemaphore
 from pymysql import MySQLError
-from pymysql.cursors import DictCursor
 
 from conf.current import settings
+from utils.context import per_process
 from utils.errors import UnavailableError
 from utils.log import logger
-from utils.mysql.connection import Connection, is_quiet, options
+from utils.mysql.connection import Connection, is_usable, options
+from utils.mysql.errors import unavailable
 
 
 class Pool:
     """At most MYSQL_POOL_SIZE connections, lent to one greenlet at a time.
 
-    PooledDB keeps those that are idle. It would connect, ping and wait under its lock, so it
-    gets connections that are not connected yet, a ping without I/O, and never a wait.
+    PooledDB keeps the idle ones. It would connect, ping and wait under its lock, so it gets
+    connections that are not connected yet, a ping without I/O, and never a wait.
     """
 
     def __init__(self) -> None:
-        size = settings.mysql.pool_size
-        self.slots = BoundedSemaphore(size)
+        self.size = settings.mysql.pool_size
+        self.slots = BoundedSemaphore(self.size)
         self.pooled = PooledDB(
             lambda: Connection(
                 **options(),
-                cursorclass=DictCursor,
                 defer_connect=True,
+                statement_timeout=settings.mysql.read_timeout,
                 read_timeout=settings.mysql.read_timeout,
                 write_timeout=settings.mysql.write_timeout,
             ),
-            maxcached=size,
-            maxconnections=size,
+            maxcached=self.size,
+            maxconnections=self.size,
             reset=False,
-            ping=is_quiet,
+            ping=is_usable,
         )
-        self.abandoned: list[tuple[Connection, PooledDedicatedDBConnection]] = []
+        self.to_kill: list[tuple[Connection, PooledDedicatedDBConnection]] = []
+
+    @property
+    def in_use(self) -> int:
+        """How many connections are lent."""
+        return self.size - self.slots.counter
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Lend a connection that is connected; UnavailableError if none is free in time."""
+        """Lend a connection that is connected; raise UnavailableError if none is free in time."""
         if self.slots.linkcount():
-            gevent.sleep(0)  # those who wait are first, also when the last one asks again at once
+            gevent.sleep(0)  # or one that asks again at once would overtake those that wait
         if not self.slots.acquire(timeout=settings.mysql.pool_timeout):
             raise UnavailableError("MySQL is busy")
         try:
@@ -57,68 +62,72 @@ class Pool:
         connection: Connection = lease.dbapi_connection
         try:
             if not connection.open:
-                connection.connect()
+                connect(connection)
             yield connection
         finally:
-            self.take_back(connection, lease)
+            self.release(connection, lease)
 
-    def take_back(self, connection: Connection, lease: PooledDedicatedDBConnection) -> None:
-        """Pool a connection that is as good as new; have any other one killed first."""
-        if connection.open and not connection.commits:
-            logger.warning("MySQL: a transaction or a session without autocommit was left open")
-            connection.close()
-        if connection.open or not connection.since:
-            self.free(lease)
+    def release(self, connection: Connection, lease: PooledDedicatedDBConnection) -> None:
+        """Take a connection back; one that is closed has to be killed before its slot is free."""
+        if connection.open and not connection.is_idle:
+            connection.close()  # the server rolls back; a ROLLBACK would have to be waited for
+        if connection.open or not connection.connected_at:
+            self.free_slot(lease)
             return
-        self.abandoned.append((connection, lease))
-        if len(self.abandoned) == 1:
-            gevent.spawn(self.kill_abandoned)
+        self.to_kill.append((connection, lease))
+        if len(self.to_kill) == 1:
+            gevent.spawn(self.kill_closed)
 
-    def free(self, lease: PooledDedicatedDBConnection) -> None:
-        """Give the slot to the next one; a closed connection is replaced when it is lent."""
+    def free_slot(self, lease: PooledDedicatedDBConnection) -> None:
+        """Let the next greenlet have it; a closed connection is replaced when it is lent."""
         lease.close()
         self.slots.release()
 
-    def kill_abandoned(self) -> None:
-        """End what the server still runs for connections that were given up; free their slots.
+    def kill_closed(self) -> None:
+        """End what the server still runs for closed connections, then free their slots.
 
-        The slots wait for that, so that the server never has more than MYSQL_POOL_SIZE
-        connections of this process, and this one.
+        So the server never has more than MYSQL_POOL_SIZE connections of this process, and the one
+        that kills.
         """
-        while self.abandoned:
-            batch = self.abandoned[:]
+        while self.to_kill:
+            batch = self.to_kill[:]
             try:
                 kill([connection for connection, _ in batch])
             except Exception as error:  # whatever it is, the slots have to come back
-                logger.warning("MySQL: cannot kill abandoned connections: %s", error)
+                logger.warning("MySQL: cannot kill closed connections: %s", error)
             finally:
-                del self.abandoned[: len(batch)]
+                del self.to_kill[: len(batch)]
                 for _, lease in batch:
-                    self.free(lease)
+                    self.free_slot(lease)
 
 
-def kill(connections: list[Connection]) -> None:
-    """Kill connections at the server, unless it is another or was restarted: ids are its own."""
-    killer = Connection(**options(), cursorclass=DictCursor, read_timeout=2, write_timeout=2)
+def connect(connection: Connection) -> None:
+    """Connect, or raise UnavailableError."""
+    try:
+        connection.connect()
+    except Exception as error:  # what speaks another protocol also raises struct.error and others
+        raise unavailable(error) from error
+
+
+def kill(connections: Sequence[Connection]) -> None:
+    """Kill connections at their server.
+
+    Their ids are the server's own: another one behind the same address, or the same one after a
+    restart, has given them to others.
+    """
+    killer = Connection(**options(), read_timeout=2, write_timeout=2)
     try:
         with killer.cursor() as cursor:
             cursor.execute("SHOW GLOBAL STATUS LIKE 'Uptime'")
-            (row,) = cursor.fetchall()
-        started = time.monotonic() - int(row["Value"])
-        for connection in connections:
-            if connection.server == killer.server and started <= connection.since:
-                with suppress(MySQLError):  # most have ended by themselves
-                    killer.kill(connection.thread_id())
+            ((_, uptime),) = cursor.fetchall()
+            started_at = time.monotonic() - int(uptime)
+            for connection in connections:
+                same = connection.server_id == killer.server_id
+                if same and started_at <= connection.connected_at:
+                    with suppress(MySQLError):  # most have ended by themselves
+                        cursor.execute(f"KILL {connection.server_thread_id[0]:d}")
     finally:
         killer.close()
 
 
-pools: dict[int, Pool] = {}
-
-
-def pool() -> Pool:
-    """Return this process's pool, made at first use: a fork must not share connections."""
-    pid = os.getpid()
-    if pid not in pools:
-        pools[pid] = Pool()
-    return pools[pid]
+pool = per_process(Pool)

@@ -1,0 +1,171 @@
+"""A transaction is whole or nothing, whatever happens in it."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import gevent
+import pymysql
+import pytest
+
+from tests.support.mysql import cents, connections, in_use, kill_all, refused, set_mysql
+from tests.support.service import wait_until
+from utils.dev.servers import MariaDB
+from utils.errors import UnavailableError
+from utils.mysql import Result, RetryableError, Transaction, mysql, queries
+from utils.mysql.connection import Connection
+from utils.mysql.execute import execute
+
+
+def test_a_transaction_is_committed_as_a_whole(accounts: MariaDB) -> None:
+    with mysql.transaction() as tx:
+        tx.execute("UPDATE accounts SET cents = cents - 30 WHERE id = %s", 1)
+        tx.execute("UPDATE accounts SET cents = cents + 30 WHERE id = %s", 2)
+        assert cents(accounts) == [100, 100]
+    assert cents(accounts) == [70, 130]
+
+
+@pytest.mark.parametrize("fault", [ValueError, gevent.Timeout, gevent.GreenletExit])
+def test_what_is_raised_inside_undoes_all(accounts: MariaDB, fault: type[BaseException]) -> None:
+    with pytest.raises(fault), mysql.transaction() as tx:
+        tx.execute("UPDATE accounts SET cents = 0")
+        raise fault
+    assert cents(accounts) == [100, 100]
+
+
+def test_a_refused_statement_undoes_all(accounts: MariaDB) -> None:
+    with pytest.raises(pymysql.err.IntegrityError), mysql.transaction() as tx:
+        tx.execute("UPDATE accounts SET cents = 0")
+        tx.execute("INSERT INTO accounts (id, cents) VALUES (1, 1)")
+    assert cents(accounts) == [100, 100]
+
+
+@pytest.mark.parametrize("fault", [None, ValueError, gevent.Timeout])
+def test_a_transaction_that_is_over_takes_no_statement(
+    accounts: MariaDB, fault: type[BaseException] | None
+) -> None:
+    with suppress(ValueError, gevent.Timeout), mysql.transaction() as tx:
+        if fault:
+            raise fault
+    with pytest.raises(RuntimeError, match="the transaction is over"):
+        tx.execute("UPDATE accounts SET cents = 0")
+    assert cents(accounts) == [100, 100]
+
+
+def test_a_transaction_whose_connection_dies_between_its_statements_does_nothing(
+    accounts: MariaDB,
+) -> None:
+    with pytest.raises(UnavailableError), mysql.transaction() as tx:
+        tx.execute("UPDATE accounts SET cents = cents - 30 WHERE id = 1")
+        kill_all(accounts)
+        tx.execute("UPDATE accounts SET cents = cents + 30 WHERE id = 2")
+    assert cents(accounts) == [100, 100]
+
+
+def test_a_fault_inside_a_transaction_is_raised_also_if_the_connection_died(
+    accounts: MariaDB,
+) -> None:
+    with pytest.raises(ZeroDivisionError), mysql.transaction() as tx:
+        tx.execute("UPDATE accounts SET cents = 0")
+        kill_all(accounts)
+        raise ZeroDivisionError
+    assert cents(accounts) == [100, 100]
+
+
+def deadlock(work: Callable[[Transaction, int, int, threading.Barrier], None]) -> list[Any]:
+    """Run two transactions that lock crosswise; return the loser's error, and None."""
+    both = threading.Barrier(2)
+
+    def run(first: int, second: int) -> UnavailableError | None:
+        try:
+            with mysql.transaction() as tx:
+                work(tx, first, second, both)
+        except UnavailableError as error:
+            return error
+        return None
+
+    calls = [gevent.spawn(run, 1, 2), gevent.spawn(run, 2, 1)]
+    gevent.joinall(calls, raise_error=True)
+    return sorted((call.value for call in calls), key=lambda error: error is None)
+
+
+def test_the_loser_of_a_deadlock_may_be_retried_and_the_winner_is_done(accounts: MariaDB) -> None:
+    def swap(tx: Transaction, first: int, second: int, both: threading.Barrier) -> None:
+        tx.execute("UPDATE accounts SET cents = cents + 1 WHERE id = %s", first)
+        both.wait()
+        tx.execute("UPDATE accounts SET cents = cents + 1 WHERE id = %s", second)
+
+    loser, winner = deadlock(swap)
+    assert isinstance(loser, RetryableError)
+    assert str(loser) == "MySQL is not available"
+    assert winner is None
+    assert cents(accounts) == [101, 101]
+
+
+def test_a_transaction_that_lost_a_deadlock_cannot_go_on(accounts: MariaDB) -> None:
+    def swap(tx: Transaction, first: int, second: int, both: threading.Barrier) -> None:
+        tx.execute("UPDATE accounts SET cents = cents + 1 WHERE id = %s", first)
+        both.wait()
+        with suppress(UnavailableError):
+            tx.execute("UPDATE accounts SET cents = cents + 1 WHERE id = %s", second)
+        tx.execute("INSERT INTO accounts (cents) VALUES (0)")
+
+    loser, winner = deadlock(swap)
+    assert str(loser) == "MySQL is not available"
+    assert winner is None
+    assert cents(accounts) == [101, 101, 0]
+
+
+def test_a_commit_that_fails_is_never_called_retryable(
+    accounts: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No server can be made to fail so in a COMMIT: a procedure's error stands for it."""
+    accounts.run(
+        "CREATE OR REPLACE PROCEDURE pyserver.stop() SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO = 1317"
+    )
+    with pytest.raises(RetryableError):
+        mysql.execute("CALL stop()")
+
+    def fail_to_commit(connection: Connection, sql: str, *values: Any) -> Result:
+        return execute(connection, sql.replace("COMMIT", "CALL stop()"), *values)
+
+    monkeypatch.setattr(queries, "execute", fail_to_commit)
+    with pytest.raises(UnavailableError) as caught, mysql.transaction() as tx:
+        tx.execute("UPDATE accounts SET cents = 0")
+    assert not isinstance(caught.value, RetryableError)
+    assert cents(accounts) == [100, 100]
+
+
+def test_greenlets_that_share_a_transaction_take_turns(accounts: MariaDB) -> None:
+    with mysql.transaction() as tx:
+        calls = [gevent.spawn(tx.value, "SELECT SLEEP(0.02) + %s", n) for n in range(5)]
+        gevent.joinall(calls, raise_error=True)
+        late = gevent.spawn(tx.value, "SELECT 5")
+    assert [call.value for call in calls] == list(range(5))
+    with pytest.raises(RuntimeError):
+        late.get()
+
+
+def test_a_transaction_is_cut_while_another_greenlet_uses_it(
+    accounts: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_mysql(monkeypatch, read_timeout=60)
+    cut = gevent.Timeout()
+    with pytest.raises(gevent.Timeout), mysql.transaction() as tx:
+        tx.execute("UPDATE accounts SET cents = 0")
+        call = gevent.spawn(refused, tx.value, "SELECT SLEEP(50)")
+        wait_until(lambda: connections(accounts, "info LIKE 'SELECT SLEEP%'"))
+        raise cut
+    assert call.get(timeout=20) == "MySQL is not available"
+    wait_until(lambda: in_use() == 0)
+    wait_until(lambda: not connections(accounts, "info LIKE 'SELECT SLEEP%'"))
+    assert cents(accounts) == [100, 100]
+
+
+@pytest.mark.parametrize("sql", ["ALTER TABLE accounts ADD name TEXT", "COMMIT"])
+def test_a_statement_that_ends_a_transaction_is_refused(accounts: MariaDB, sql: str) -> None:
+    with pytest.raises(RuntimeError, match=f"part of: {sql}"), mysql.transaction() as tx:
+        tx.execute(sql)
+        tx.execute("UPDATE accounts SET cents = 0")
+    assert cents(accounts) == [100, 100]

@@ -1,0 +1,60 @@
+"""What the tests of MySQL and of the drills share."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pymysql
+import pytest
+from msgspec import structs
+
+from conf.current import settings
+from utils.dev.servers import MariaDB
+from utils.errors import UnavailableError
+from utils.mysql import connection as mysql_connection
+from utils.mysql import pool as mysql_pool
+from utils.mysql.pool import pool
+
+
+def in_use() -> int:
+    """Return how many connections of this process's pool are lent."""
+    return pool().in_use
+
+
+def close_idle() -> None:
+    """Close the pool's idle connections: the next statement makes a new one."""
+    pool().pooled.close()
+
+
+def connections(server: MariaDB, condition: str = "1") -> list[dict[str, Any]]:
+    """Return the connections of the user `pyserver` at the server that fulfil an SQL condition."""
+    return server.run(
+        f"SELECT * FROM information_schema.processlist WHERE user = 'pyserver' AND {condition}"
+    )
+
+
+def kill_all(server: MariaDB) -> None:
+    """Kill these connections."""
+    for connection in connections(server):
+        with suppress(pymysql.err.OperationalError):  # it may have ended by itself
+            server.run(f"KILL {connection['ID']}")
+
+
+def cents(server: MariaDB) -> list[int]:
+    """Return what the accounts hold, in the order of their ids."""
+    return [row["cents"] for row in server.run("SELECT cents FROM pyserver.accounts ORDER BY id")]
+
+
+def refused(call: Callable[..., Any], *arguments: Any) -> str:
+    """Call, and return the message of the UnavailableError that has to come."""
+    with pytest.raises(UnavailableError) as caught:
+        call(*arguments)
+    return str(caught.value)
+
+
+def set_mysql(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
+    """Change settings of MySQL for the connections that a test makes from here on."""
+    new = structs.replace(settings, mysql=structs.replace(settings.mysql, **changed))
+    monkeypatch.setattr(mysql_connection, "settings", new)
+    monkeypatch.setattr(mysql_pool, "settings", new)
+    close_idle()

@@ -1,0 +1,149 @@
+"""What MySQL's errors mean, and how they are shown."""
+
+from functools import cache
+from typing import Any
+
+from pymysql import MySQLError
+from pymysql.constants import ER
+from pymysql.err import IntegrityError, ProgrammingError
+
+from conf.current import settings
+from utils.errors import UnavailableError
+from utils.log import logger
+
+# The server is full, shuts down, refuses the login, became read-only, or killed the connection: a
+# new connection may lead to a better one.
+CONNECTION_ERRORS = {
+    ER.CON_COUNT_ERROR,
+    ER.DBACCESS_DENIED_ERROR,
+    ER.ACCESS_DENIED_ERROR,
+    ER.SERVER_SHUTDOWN,
+    ER.TOO_MANY_USER_CONNECTIONS,
+    ER.OPTION_PREVENTS_STATEMENT,
+    1836,  # read-only mode
+    1927,  # MariaDB: connection was killed
+    4031,  # MySQL: disconnected for inactivity
+}
+# A statement ran out of time, waited too long for a lock, or lost a deadlock; MySQL undid it.
+RETRYABLE_ERRORS = {
+    ER.LOCK_WAIT_TIMEOUT,
+    ER.LOCK_DEADLOCK,
+    ER.QUERY_INTERRUPTED,
+    1969,  # MariaDB: max_statement_time
+    3024,  # MySQL: max_execution_time
+}
+DUPLICATE_KEY_ERRORS = {ER.DUP_ENTRY, 1586}
+# Errors whose words contain names and numbers of MySQL's, and no value of a statement.
+ERRORS_WITHOUT_VALUES = {
+    ER.BAD_NULL_ERROR,
+    ER.BAD_DB_ERROR,
+    ER.BAD_FIELD_ERROR,
+    ER.TABLE_EXISTS_ERROR,
+    ER.NO_SUCH_TABLE,
+    ER.SP_DOES_NOT_EXIST,
+    ER.NO_DEFAULT_FOR_FIELD,
+    ER.DATA_TOO_LONG,
+    ER.WARN_DATA_OUT_OF_RANGE,
+    ER.WARN_DATA_TRUNCATED,
+    ER.NO_REFERENCED_ROW_2,
+    ER.ROW_IS_REFERENCED_2,
+    ER.ACCESS_DENIED_ERROR,
+    ER.DBACCESS_DENIED_ERROR,
+    ER.TABLEACCESS_DENIED_ERROR,
+    ER.COLUMNACCESS_DENIED_ERROR,
+    ER.NET_PACKET_TOO_LARGE,
+    ER.OPTION_PREVENTS_STATEMENT,
+    ER.CONSTRAINT_FAILED,  # MariaDB's of a CHECK
+    3819,  # MySQL's
+    *RETRYABLE_ERRORS,
+}
+NAMES = {code: name for name, code in vars(ER).items() if isinstance(code, int)}
+
+
+class RetryableError(UnavailableError):
+    """Raise if MySQL undid the statement: a deadlock, a lock or the statement took too long.
+
+    Nothing of it is written, so it can be sent again: a statement by itself, or all of its
+    transaction.
+    """
+
+
+class StatementError(MySQLError):
+    """MySQL refused a statement; `args` are the code and the message, as PyMySQL has them.
+
+    The message may quote values. str() and repr(), which end in logs and tracebacks, leave it out
+    unless LOG_SQL_VALUES is set.
+    """
+
+    @property
+    def code(self) -> int:
+        """MySQL's number of the error; 0 if the statement was wrong before it was sent."""
+        code = self.args[0] if self.args else 0
+        return code if isinstance(code, int) else 0
+
+    def __str__(self) -> str:
+        if settings.log.sql_values or not self.is_from_server or self.code in ERRORS_WITHOUT_VALUES:
+            return super().__str__()
+        return f"({self.code}, {self.summary!r})"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self})"
+
+    @property
+    def is_from_server(self) -> bool:
+        """Whether it is the server's error; those from 2000 to 2999 are the client's own."""
+        return 1000 <= self.code < 2000 or self.code >= 3000
+
+    @property
+    def summary(self) -> str:
+        """The message, without values."""
+        return f"{NAMES.get(self.code, 'refused')}; LOG_SQL_VALUES=1 shows MySQL's message"
+
+
+class DuplicateKeyError(StatementError, IntegrityError):
+    """A value of a UNIQUE key or of the primary key exists already; `key` is the key's name."""
+
+    @property
+    def key(self) -> str:
+        """The key's name, without the table that MySQL 8 puts before it; "" if it is not told.
+
+        The message is "Duplicate entry 'a' for key 'b'"; MySQL cuts it at 512 bytes.
+        """
+        before, _, rest = str(self.args[1]).rpartition("'")
+        return "" if rest else before.rpartition("'")[2].rpartition(".")[2]
+
+    @property
+    def summary(self) -> str:
+        """The message, without the value."""
+        return f"Duplicate entry '...' for key '{self.key}'"
+
+
+@cache
+def statement_error(cls: Any) -> type[StatementError]:
+    """Return a StatementError that `except` also catches as PyMySQL's own class."""
+    return type(cls.__name__, (StatementError, cls), {})
+
+
+def as_statement_error(error: MySQLError) -> StatementError:
+    """Return PyMySQL's error as one that shows no values."""
+    code = error.args[0] if error.args else 0
+    own: Any = type(error)
+    cls = DuplicateKeyError if code in DUPLICATE_KEY_ERRORS else statement_error(own)
+    copy = cls(*error.args)
+    vars(copy).update(vars(error))  # its sqlstate
+    return copy
+
+
+def is_statement_error(error: StatementError) -> bool:
+    """Return whether the statement alone failed, at the server or before it was sent."""
+    if error.code == 0:
+        return isinstance(error, ProgrammingError)  # values that do not fit the statement
+    return error.is_from_server and error.code not in CONNECTION_ERRORS
+
+
+def unavailable(
+    error: Exception, cls: type[UnavailableError] = UnavailableError
+) -> UnavailableError:
+    """Return what the caller is told about a MySQL that is down or full; the log has the cause."""
+    logger.warning("MySQL: %s", error)
+    return cls("MySQL is not available")

@@ -1,0 +1,71 @@
+"""Rows as instances of a class."""
+
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import inspect
+
+Row = dict[str, Any]
+DOCUMENTS = (
+    inspect.ListType,
+    inspect.SetType,
+    inspect.FrozenSetType,
+    inspect.VarTupleType,
+    inspect.TupleType,
+    inspect.DictType,
+    inspect.StructType,
+    inspect.DataclassType,
+    inspect.TypedDictType,
+    inspect.NamedTupleType,
+)
+
+
+class Column(NamedTuple):
+    """A field of a Struct: `name` is its column's, `key` is msgspec's, which `rename=` changes."""
+
+    name: str
+    key: str
+    decode: partial[Any] | None  # if the column holds a JSON document
+
+
+def convert(row: Row, into: Any) -> Any:
+    """Return the row as an instance of the class.
+
+    A Struct's columns go by the Python names of its fields. The text of a column whose field is a
+    list, a dict or a class is a JSON document, in which the names are JSON's.
+    """
+    if not (columns := columns_of(into)):
+        return msgspec.convert(row, into, strict=False)
+    fields = {}
+    for name, key, decode in columns:
+        if name in row:
+            value = row[name]
+            fields[key] = decode(value) if decode and isinstance(value, (str, bytes)) else value
+    return msgspec.convert(fields, into, strict=False)
+
+
+@cache
+def columns_of(into: Any) -> tuple[Column, ...]:
+    """Return the columns of a Struct; none of another class."""
+    try:
+        fields = msgspec.structs.fields(into)
+    except TypeError:
+        return ()
+    return tuple(
+        Column(
+            field.name,
+            field.encode_name,
+            partial(msgspec.json.decode, type=field.type) if is_document(field.type) else None,
+        )
+        for field in fields
+    )
+
+
+def is_document(annotation: Any) -> bool:
+    """Return whether a value of this type can only come from a JSON document."""
+    node = inspect.type_info(annotation)
+    if isinstance(node, inspect.Metadata):
+        node = node.type
+    members = node.types if isinstance(node, inspect.UnionType) else (node,)
+    return any(isinstance(member, DOCUMENTS) for member in members)
