@@ -1,7 +1,8 @@
 """What `Service` makes of an api class: above all, a write that is done is never a 500."""
 
+import json
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 from msgspec import Struct
@@ -88,3 +89,55 @@ def test_a_write_whose_location_is_unknown_is_a_201_and_a_line_in_the_log(
     (record,) = caplog.records
     assert record.levelname == "ERROR"
     assert "Create answers without Location" in record.getMessage()
+
+
+class Line:
+    """What msgspec does not encode."""
+
+
+UNENCODABLE = [Line(), [Line()], ValueError("x"), "\ud800", {Line(): 1}, (line for line in "ab")]
+
+
+def run(result: Any, method: str = "POST", echo: Any = 7) -> Any:
+    """Respond to a request whose `process()` did its work and returned this."""
+
+    class Write(Api):
+        echoed: ClassVar[tuple[str, ...]] = ("order_id",)
+
+        order_id: Any
+
+        def process(self) -> Any:
+            self.order_id = echo
+            return result
+
+    body = b'{"order_id":7}' if method == "POST" else b""
+    environ = EnvironBuilder(method=method, data=body, query_string="order_id=7").get_environ()
+    return Service().respond(Write, Request(environ))
+
+
+@pytest.mark.parametrize("result", UNENCODABLE, ids=lambda value: repr(value)[:20])
+def test_a_write_whose_result_json_cannot_hold_is_answered_without_it(
+    result: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = run(result)
+    answer = json.loads(response.data)
+    assert (response.status_code, answer["err_code"]) == (200, 0)
+    assert (answer["order_id"], answer["data"]) == (7, None)
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert record.exc_info
+
+
+def test_a_created_row_whose_result_json_cannot_hold_has_its_location() -> None:
+    response = create({"id": 7, "line": Line()}, "/orders/{id}")
+    assert (response.status_code, json.loads(response.data)["data"]) == (201, None)
+    assert response.headers["Location"] == "/orders/7"
+
+
+def test_a_get_whose_result_json_cannot_hold_fails() -> None:
+    with pytest.raises(TypeError):
+        run(Line(), "GET")
+
+
+def test_the_echo_is_what_was_sent_whatever_process_does_to_it() -> None:
+    assert json.loads(run("done", echo=Line()).data)["order_id"] == 7

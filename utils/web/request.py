@@ -42,10 +42,10 @@ class Request(WerkzeugRequest):
         sent = self.environ.get("HTTP_X_REQUEST_TIMEOUT_MS", "")
         return min(limit, int(sent) / 1000) if MILLISECONDS.fullmatch(sent) else limit
 
-    def fields(self) -> bytes | dict[str, str]:
+    def fields(self) -> bytes | dict[str, list[str]]:
         """Return what the caller sent: the query, or the body where the method has one."""
         if self.method in ("GET", "HEAD", "DELETE"):
-            return self.args.to_dict()
+            return self.args.to_dict(flat=False)
         return self.body()
 
     def body(self) -> bytes:

@@ -10,8 +10,9 @@ import msgspec
 
 from utils.errors import ServiceError, as_service_error
 from utils.log import logger
-from utils.web.api import Api, echo, parse
+from utils.web.api import Api
 from utils.web.envelope import Envelope
+from utils.web.fields import Query, decoder_of
 from utils.web.request import Request
 
 
@@ -22,17 +23,9 @@ class Service:
         """Build the api class from the request, and respond with what `process()` returns.
 
         GET, HEAD and DELETE have their fields in the query, other methods in the JSON body;
-        `path_params`, by the names of the api class, stand above both.
+        `path_params`, by the names of the api class, replace either's.
         """
-        fields: bytes | dict[str, str] = b""
-        try:
-            fields = request.fields()
-            instance = parse(api, fields, path_params)
-            request.echo = {name: getattr(instance, name) for name in api.echoed}
-            return Envelope(request.uuid, request.echo, instance.process())
-        except ServiceError as error:
-            request.echo = request.echo or echo(api, fields, path_params)
-            return self.error_response(request, error)
+        return self.run(api, request, path_params)
 
     def created(
         self, api: type[Api], request: Request, location: str, **path_params: Any
@@ -42,14 +35,47 @@ class Service:
         `location` is a template of that path such as "/orders/{order_id}"; its values are fields
         of what `process()` returned, by their Python names, or path parameters.
         """
-        response = self.respond(api, request, **path_params)
-        if response.err_code == 0:
+        return self.run(api, request, path_params, location)
+
+    def run(
+        self,
+        api: type[Api],
+        request: Request,
+        path_params: Mapping[str, Any],
+        location: str | None = None,
+    ) -> Envelope:
+        """Decode, process, respond."""
+        decoder = decoder_of(api)
+        sent: bytes | Query = {}
+        try:
+            sent = request.fields()
+            instance = decoder.decode(sent, path_params)
+            request.echo = decoder.echo(instance)
+            result = instance.process()
+        except ServiceError as error:
+            request.echo = request.echo or decoder.readable_echo(sent, path_params)
+            return self.error_response(request, error)
+        response = self.done(request, result)
+        if location is not None:
             response.status_code = HTTPStatus.CREATED
             try:
-                response.location = fill_location(location, response.result, path_params)
+                response.location = fill_location(location, result, path_params)
             except Exception as error:  # it is created already: a 500 would have it sent again
                 logger.error("%s answers without Location %s: %r", api.__name__, location, error)
         return response
+
+    def done(self, request: Request, result: Any) -> Envelope:
+        """Respond with a result, or without it if JSON cannot hold it.
+
+        A write is done by now: after a 500 its caller would send it again. A GET may fail.
+        """
+        try:
+            return Envelope(request.uuid, request.echo, result)
+        except Exception:
+            if request.method in ("GET", "HEAD"):
+                raise
+            logger.exception("answered without data: the result cannot be encoded")
+            return Envelope(request.uuid, request.echo)
 
     def error_response(self, request: Request, error: BaseException) -> Envelope:
         """Respond with the envelope of an error; an unexpected one is logged with its traceback."""

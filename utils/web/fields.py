@@ -1,0 +1,138 @@
+"""How the fields of a request become an api class: always through one JSON decoder of its type.
+
+Queries and the values in a path join the body as JSON, rather than the body being read into
+Python values first: a Decimal keeps its digits, a Raw its bytes, and no route makes a difference.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw, inspect
+
+from utils.codec import JSON_ERRORS, check_utf8, encode
+from utils.errors import MalformedError, ParameterError
+from utils.web.validation import unfit_number, validation_error
+
+if TYPE_CHECKING:
+    from utils.web.api import Api
+
+A = TypeVar("A", bound="Api")
+Query = Mapping[str, Sequence[str]]  # all values of each name
+
+ARRAYS = (inspect.CollectionType, inspect.TupleType, inspect.NamedTupleType)
+decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+class FieldDecoder(Generic[A]):
+    """Builds one api class. Old clients send numbers as strings: these are read too (lax mode)."""
+
+    def __init__(self, api: type[A]) -> None:
+        fields = msgspec.structs.fields(api)
+        types = {field.name: field.type for field in fields}
+        self.signature = signature(api)
+        self.decode_json = msgspec.json.Decoder(api, strict=False).decode
+        self.json_names = {field.name: field.encode_name for field in fields}
+        self.scalars = {
+            field.name: field.encode_name
+            for field in fields
+            if not takes_array(inspect.type_info(field.type))
+        }
+        self.echoed = [
+            (name, self.json_names[name], msgspec.json.Decoder(types[name], strict=False).decode)
+            for name in api.echoed
+        ]
+
+    def decode(self, sent: bytes | Query, path_params: Mapping[str, Any]) -> A:
+        """Build the api class from a JSON body or a query, and what the path has instead of them.
+
+        Raises MalformedError where there is no JSON object, ParameterError that names the field.
+        """
+        try:
+            instance: A = self.decode_json(self.as_json(sent, path_params))
+        except msgspec.ValidationError as error:
+            raise validation_error(error) from None
+        except RecursionError:
+            raise MalformedError("the body is nested too deeply") from None
+        except JSON_ERRORS as error:
+            raise MalformedError(f"the body is not JSON: {error}") from None
+        if found := unfit_number(instance):
+            raise ParameterError(f"{found[0].lstrip('.')}: {found[1]}")
+        return instance
+
+    def as_json(self, sent: bytes | Query, path_params: Mapping[str, Any]) -> bytes:
+        """Return all that was sent as one JSON object."""
+        if not isinstance(sent, bytes):
+            self.check_repeats(sent, path_params)
+        elif not path_params:
+            return check_utf8(sent)
+        return encode(self.members(sent, path_params))
+
+    def check_repeats(self, query: Query, path_params: Mapping[str, Any]) -> None:
+        """Raise ParameterError if a field that is no array is given more than once."""
+        for name, json_name in self.scalars.items():
+            times = len(query.get(json_name, ()))
+            if times > 1 and name not in path_params:
+                raise ParameterError(f"{json_name}: given {times} times, expected one value")
+
+    def members(self, sent: bytes | Query, path_params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all that was sent by its JSON names."""
+        if isinstance(sent, bytes):
+            members: dict[str, Any] = decode_members(check_utf8(sent))
+        else:
+            scalars = self.scalars.values()
+            members = {
+                name: values[0] if name in scalars and len(values) == 1 else values
+                for name, values in sent.items()
+            }
+        for name, value in path_params.items():
+            if value is not UNSET:
+                members[self.json_names.get(name, name)] = encodable(value)
+        return members
+
+    def echo(self, instance: A) -> dict[str, Raw]:
+        """Return the fields that stand first in the answer, by their JSON names, as JSON.
+
+        They are encoded before `process()`: after it, a fault would fail a write that is done.
+        """
+        echo = {}
+        for name, json_name, _ in self.echoed:
+            if (value := getattr(instance, name)) is not UNSET:
+                echo[json_name] = Raw(encode(value))
+        return echo
+
+    def readable_echo(self, sent: bytes | Query, path_params: Mapping[str, Any]) -> dict[str, Raw]:
+        """Return those fields of a refused request that can be read."""
+        readable: dict[str, Raw] = {}
+        try:
+            members = self.members(sent, path_params) if self.echoed else {}
+        except JSON_ERRORS:
+            return readable
+        for _, name, decode in self.echoed:
+            try:
+                value = decode(encode(members[name]))
+            except (KeyError, *JSON_ERRORS):
+                continue
+            if not unfit_number(value):
+                readable[name] = Raw(encode(value))
+        return readable
+
+
+decoder_of = cache(FieldDecoder)
+
+
+def takes_array(kind: inspect.Type) -> bool:
+    """Return whether a value of this type is, or may be, an array in JSON."""
+    if isinstance(kind, inspect.Metadata):
+        return takes_array(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return any(takes_array(part) for part in kind.types)
+    return isinstance(kind, ARRAYS) or (isinstance(kind, inspect.StructType) and kind.array_like)
+
+
+def encodable(value: Any) -> Any:
+    """Return the value, but inf and nan as text: as null an optional field would take them."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

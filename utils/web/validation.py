@@ -1,0 +1,76 @@
+"""What a client is told of a field that does not fit."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from utils.errors import MalformedError, ParameterError
+
+WHERE = re.compile(r"(.*) - at (`key` in )?`\$\.?(.*)`", re.DOTALL)
+OBJECT = re.compile(r"Object (missing required|contains unknown) field (.+)")
+NOT_AN_OBJECT = re.compile(r"Expected `object`, got `\w+`")
+
+
+def validation_error(error: msgspec.ValidationError) -> MalformedError | ParameterError:
+    """Turn msgspec's message, ``Expected `int`, got `str` - at `$.path` ``, around: path first.
+
+    msgspec tells the path in no other way. What `__post_init__` raises has its own message.
+    """
+    text = str(error)
+    if NOT_AN_OBJECT.fullmatch(text):
+        return MalformedError("the body is not a JSON object")
+    where = WHERE.fullmatch(text)
+    what, is_key, path = where.groups() if where else (text, None, "")
+    what = what.replace("`", "") or "invalid value"
+    if field := OBJECT.fullmatch(what):
+        path = f"{path}.{field[2]}".lstrip(".")
+        what = "missing" if field[1] == "missing required" else "unknown field"
+    if not path:
+        return ParameterError(what)
+    if what[1:2].islower():
+        what = what[0].lower() + what[1:]
+    return ParameterError(f"{path}: {'in a key: ' if is_key else ''}{what}")
+
+
+def unfit_number(value: Any) -> tuple[str, str] | None:
+    """Return path and fault of the first number that 64 bits do not hold, or that is not finite.
+
+    JSON's other readers and MySQL take none of them.
+    """
+    if isinstance(value, str):
+        return None
+    if isinstance(value, int):
+        return (
+            None if -(1 << 63) <= value < 1 << 64 else ("", "the integer does not fit in 64 bits")
+        )
+    if isinstance(value, float):
+        return None if math.isfinite(value) else ("", "the number is not finite")
+    if isinstance(value, Decimal):
+        return None if value.is_finite() else ("", "the number is not finite")
+    for step, inner in inner_values(value):
+        if found := unfit_number(inner):
+            return step + found[0], found[1]
+    return None
+
+
+def inner_values(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the values in this one, keys too, and their paths by JSON's names."""
+    if isinstance(value, msgspec.Struct):
+        names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
+        for name, json_name in names:
+            yield f".{json_name}", getattr(value, name)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield f"[{key!r}]", key
+            yield f"[{key!r}]", inner
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for index, inner in enumerate(value):
+            yield f"[{index}]", inner
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield f".{field.name}", getattr(value, field.name)
