@@ -50,6 +50,12 @@ if not Path(sys.prefix, "installed").is_file():
     pytest.exit("run the tests with: sh run.sh test", returncode=2)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what guards the template itself, unless it is asked for."""
+    asked_for = any("template" in argument for argument in config.args)
+    return True if collection_path.name == "template" and not asked_for else None
+
+
 @pytest.fixture
 def client() -> Client:
     """A client that calls the application without a server in between."""

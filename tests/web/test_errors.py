@@ -1,40 +1,10 @@
-"""The error tree and its table."""
-
-import re
-from typing import TypeGuard
+"""The error tree."""
 
 import pytest
 from werkzeug.exceptions import MethodNotAllowed, NotFound, TooManyRequests
 
-from tests.support.service import ROOT
 from utils import errors
 from utils.errors import ServiceError, as_service_error
-
-ROW = re.compile(r"^\| (-?\d+) \| (\d+) \| (.+?) \|$", re.MULTILINE)
-
-
-def test_the_table_in_the_readme_is_the_tree() -> None:
-    rows = ROW.findall((ROOT / "README.md").read_text())
-    tree = [cls for cls in vars(errors).values() if has_a_code(cls)]
-    told = [(str(cls.err_code), str(cls.status), words(cls)) for cls in tree]
-    assert [(code, status, when.lower()) for code, status, when in rows] == [
-        ("0", "200", "ok"),
-        *told,
-    ]
-
-
-def has_a_code(value: object) -> TypeGuard[type[ServiceError]]:
-    """Tell whether this is an error class with a code of its own; HTTP's have the status."""
-    return (
-        isinstance(value, type)
-        and issubclass(value, ServiceError)
-        and not issubclass(value, errors.HTTPError)
-    )
-
-
-def words(cls: type[ServiceError]) -> str:
-    """Return what a class says of itself, as the table does."""
-    return " ".join((cls.__doc__ or "").split()).rstrip(".").lower()
 
 
 def test_a_refusal_of_http_keeps_its_status_and_headers() -> None:
