@@ -1,51 +1,86 @@
 """The connections to another service, and when a request is sent again."""
 
-import logging
+import re
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.util import Retry
 
 from conf.current import settings
+from utils.http.addresses import Addresses
+from utils.http.connection import Connection, TLSConnection
+from utils.http.tls import TLS
 
-logging.getLogger("urllib3").setLevel(logging.ERROR)  # what is less severe tells URLs
 
+class RetryPolicy(Retry):
+    """When a request is sent again: never if it may have been done, and is not idempotent."""
 
-class Policy(Retry):
-    """When a request is sent again."""
-
-    def increment(self, *args: Any, **options: Any) -> "Policy":
+    def increment(self, *args: Any, **options: Any) -> "RetryPolicy":
         """Count an attempt, and leave its answer unread: urllib3 would read it, however long."""
         if response := options.get("response"):
             response.close()
         return super().increment(*args, **options)
 
 
+def retry_policy(retries: int, backoff: float) -> RetryPolicy:
+    """Return the policy of at most `retries` retries, with pauses that double."""
+    return RetryPolicy(
+        retries,
+        other=0,  # TLS that breaks, for one: urllib3 would send even a POST again
+        allowed_methods={"GET", "HEAD", "OPTIONS", "PUT", "DELETE"},
+        status_forcelist={502, 503, 504},
+        backoff_factor=backoff,
+        backoff_jitter=2 * backoff,
+        backoff_max=1,
+        respect_retry_after_header=False,  # urllib3 would sleep as long as the header says
+        raise_on_status=False,
+    )
+
+
+class Adapter(HTTPAdapter):
+    """Makes requests use our connections; each method is one that requests documents for this."""
+
+    def __init__(self, tls: TLS, max_age: float, retries: RetryPolicy) -> None:
+        self.tls, self.max_age, self.addresses = tls, max_age, Addresses()
+        # Not one that blocks: it grows by a slot whenever a wait for it is cut.
+        super().__init__(pool_maxsize=settings.worker_connections, max_retries=retries)
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> HTTPConnectionPool:
+        """Return the pool for a request, with our connections."""
+        pool = super().get_connection_with_tls_context(*args, **options)
+        pool.conn_kw.update(addresses=self.addresses, max_age=self.max_age)
+        pool.ConnectionCls = Connection
+        if pool.scheme == "https":
+            pool.conn_kw.update(tls=self.tls)
+            pool.ConnectionCls = TLSConnection
+        return pool
+
+    def cert_verify(self, *args: Any) -> None:
+        """Load nothing: requests would have each connection load the authorities anew."""
+
+
 class Session(requests.Session):
     """A session that takes nothing from the environment, keeps no cookies, follows nothing."""
 
-    def __init__(self, retries: int, ca_file: str) -> None:
+    def __init__(self, adapter: Adapter, proxy: str) -> None:
         super().__init__()
         self.trust_env = False  # no proxies, no .netrc
-        self.verify = ca_file or True
+        self.proxies = {"http": proxy, "https": proxy} if proxy else {}
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        policy = Policy(
-            retries,
-            other=0,  # TLS that breaks, for one: urllib3 would send even a POST again
-            allowed_methods={"GET", "HEAD", "OPTIONS", "PUT", "DELETE"},
-            status_forcelist={502, 503, 504},
-            backoff_factor=0.05,
-            backoff_jitter=0.1,
-            backoff_max=1,
-            respect_retry_after_header=False,
-            raise_on_status=False,
-        )
-        # Not one that blocks: it grows by a slot whenever a wait for it is cut.
-        adapter = HTTPAdapter(pool_maxsize=settings.worker_connections, max_retries=policy)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        """Prepare a request; ValueError also for what http.client would refuse while it sends."""
+        prepared = super().prepare_request(request)
+        if not re.fullmatch("[A-Z-]+", prepared.method or ""):
+            raise ValueError(f"expected a method like GET: {request.method!r}")
+        for text in (*prepared.headers.keys(), *prepared.headers.values()):
+            str(text).encode("latin-1")
+        return prepared
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Follow nothing: requests would read the whole body first, however long."""

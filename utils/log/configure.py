@@ -28,6 +28,7 @@ def setup() -> None:
     for handler in handlers:
         handler.setFormatter(formatter)
     logging.basicConfig(level=settings.log.level, handlers=handlers, force=True)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # what is less severe contains URLs
     gunicorn = logging.getLogger("gunicorn.error")
     gunicorn.propagate = True
     if to_console:

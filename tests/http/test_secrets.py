@@ -1,0 +1,102 @@
+"""Errors and logs say which upstream failed and how, and nothing of its URL."""
+
+import logging
+import traceback
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.faulty import Faulty
+from utils import log
+from utils.dev.servers import free_port
+from utils.errors import UnavailableError
+from utils.http import Upstream
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What is logged with the service's own setup, at any level."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, logging.getLogger("urllib3").level
+    log.setup()
+    root.addHandler(caplog.handler)
+    caplog.set_level("DEBUG")
+    yield caplog
+    for handler in set(root.handlers) - set(before[0]):
+        handler.close()
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    logging.getLogger("urllib3").setLevel(before[2])
+
+
+def check(lines: pytest.LogCaptureFixture, error: BaseException, *secrets: object) -> None:
+    told = lines.text + "".join(traceback.format_exception(error))
+    for secret in ("password", "key=", "127.0.0.1", "http://", "https://", *secrets):
+        assert str(secret) not in told
+    assert [record.levelname for record in lines.records].count("WARNING") == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/hang", "/reset", "/cut", "/garbage", "/busy", "/big", "/redirect/302", "/echo/1"],
+)
+def test_a_failure_does_not_show_the_url(
+    faulty: Faulty, path: str, lines: pytest.LogCaptureFixture
+) -> None:
+    faulty.location = "http://[password"
+    url = faulty.url.replace("//", "//me:password@")
+    upstream = Upstream("warehouse", url, total_timeout=1)
+    with pytest.raises(UnavailableError) as raised:
+        upstream.get(path, params={"key": "secret"}).decode(int)
+    check(lines, raised.value, faulty.port)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_failure_does_not_show_the_proxy(scheme: str, lines: pytest.LogCaptureFixture) -> None:
+    port = free_port()
+    proxy = f"http://me:password@127.0.0.1:{port}"
+    upstream = Upstream("warehouse", f"{scheme}://warehouse.example", proxy=proxy)
+    with pytest.raises(UnavailableError, match="cannot be reached through its proxy") as raised:
+        upstream.get("/echo/1")
+    check(lines, raised.value, port, "warehouse.example", "bWU6")  # base64 of "me:"
+
+
+def test_a_name_that_does_not_resolve_is_not_shown(lines: pytest.LogCaptureFixture) -> None:
+    upstream = Upstream("warehouse", "http://me:password@warehouse.invalid", total_timeout=20)
+    with pytest.raises(UnavailableError, match=r"^warehouse cannot be reached$") as raised:
+        upstream.get("/echo/1")
+    check(lines, raised.value, "invalid")
+
+
+def test_a_call_is_logged_with_its_time(
+    upstream: Upstream, lines: pytest.LogCaptureFixture
+) -> None:
+    upstream.get("/echo/1")
+    (line,) = lines.messages
+    assert line.startswith("warehouse: GET 200 ")
+    assert line.endswith(" ms")
+
+
+def test_a_failure_is_logged_with_its_causes(
+    upstream: Upstream, lines: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UnavailableError):
+        upstream.post("/reset")
+    assert lines.messages[0] == (
+        "warehouse closed the connection early: "
+        "ConnectionError < ProtocolError < ConnectionResetError"
+    )
+    assert lines.messages[1].startswith("warehouse: POST - ")
+
+
+def test_a_fallback_is_not_blamed_for_what_it_replaces(
+    upstream: Upstream, lines: pytest.LogCaptureFixture
+) -> None:
+    away = Upstream("away", f"http://127.0.0.1:{free_port()}", retries=0)
+    with pytest.raises(UnavailableError, match="warehouse closed the connection early"):
+        try:
+            away.get("/echo/1")
+        except UnavailableError:
+            upstream.get("/cut")
+    warnings = [each.message for each in lines.records if each.levelname == "WARNING"]
+    assert warnings[1].endswith("ChunkedEncodingError < ProtocolError < IncompleteRead")

@@ -1,0 +1,116 @@
+"""Paths stay below the upstream's URL, and a URL is checked when the upstream is named."""
+
+import traceback
+from typing import Any
+
+import pytest
+
+from tests.support.faulty import Faulty
+from utils.http import Upstream
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/a b", "/a%20b"),
+        ("/a?b=c#d", "/a%3Fb=c%23d"),
+        ("/a/%2e%2e/b", "/a/%252e%252e/b"),
+        ("/\\evil", "/%5Cevil"),
+        ("/\r\nEvil: 1", "/%0D%0AEvil:%201"),
+        ("/@evil", "/@evil"),
+        ("/a//evil", "/a//evil"),
+        ("/订", "/%E8%AE%A2"),
+    ],
+)
+def test_a_path_is_quoted(faulty: Faulty, path: str, target: str) -> None:
+    Upstream("warehouse", f"{faulty.url}/echo/").get(path)
+    assert [request.target for request in faulty.requests] == [f"/echo{target}"]
+    assert "evil" not in faulty.requests[0].headers
+
+
+@pytest.mark.parametrize(
+    ("segments", "target"),
+    [
+        (("/projects", "group/name"), "/projects/group%2Fname"),
+        (("/projects/", "group/name", "issues", 7), "/projects/group%2Fname/issues/7"),
+        (("/", "a"), "/a"),
+        (("/a b", "a b", "c+d"), "/a%20b/a%20b/c%2Bd"),
+        (("/a", "?b=c#d&e;f"), "/a/%3Fb%3Dc%23d%26e%3Bf"),
+        (("/a", "%2F", "%2e%2e"), "/a/%252F/%252e%252e"),
+        (("/a", "../b", "./c", "..."), "/a/..%2Fb/.%2Fc/..."),
+        (("/a", "//evil", "http://evil"), "/a/%2F%2Fevil/http%3A%2F%2Fevil"),
+        (("/a", "\r\nEvil: 1"), "/a/%0D%0AEvil%3A%201"),
+        (("/a", "订", "~_-."), "/a/%E8%AE%A2/~_-."),
+        (("/a", 0), "/a/0"),
+    ],
+)
+def test_each_segment_is_quoted_as_one(
+    faulty: Faulty, segments: tuple[str, ...], target: str
+) -> None:
+    upstream = Upstream("warehouse", f"{faulty.url}/echo")
+    upstream.get(*segments, params={"q": "1"})
+    upstream.post(*segments, json=1)
+    assert [request.target for request in faulty.requests] == [
+        f"/echo{target}?q=1",
+        f"/echo{target}",
+    ]
+
+
+@pytest.mark.parametrize("segment", ["", ".", "..", None])
+def test_a_segment_that_names_nothing_is_refused(
+    faulty: Faulty, upstream: Upstream, segment: Any
+) -> None:
+    with pytest.raises(ValueError, match="expected a segment"):
+        upstream.get("/echo", segment)
+    assert faulty.connections == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "x", "//evil", "http://evil", "\\evil", "@evil", ":80", "/..", "/a/../b", "/./b", "\r\n"],
+)
+def test_a_path_that_leads_elsewhere_is_refused(
+    faulty: Faulty, upstream: Upstream, path: str
+) -> None:
+    with pytest.raises(ValueError, match="expected a path"):
+        upstream.get(path)
+    assert faulty.connections == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "warehouse",
+        "ftp://h",
+        "http://",
+        "http://u:se/cret@h",
+        "http://[h",
+        "http://h?secret=1",
+        "http://h:99999/secret",
+        f"http://{'secret' * 20}.example",
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^warehouse: expected a URL") as raised:
+        Upstream("warehouse", url)
+    assert "cret" not in "".join(traceback.format_exception_only(raised.value))
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "proxy:3128",
+        "https://u:secret@proxy",
+        "socks5://u:secret@proxy",
+        "http://u:se/cret@proxy",
+        "http://proxy/secret",
+        "http://",
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_refused_without_being_shown(proxy: str) -> None:
+    with pytest.raises(ValueError, match=r"^warehouse: expected a proxy") as raised:
+        Upstream("warehouse", "http://127.0.0.1", proxy=proxy)
+    assert "cret" not in "".join(traceback.format_exception_only(raised.value))
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None

@@ -1,0 +1,46 @@
+"""URLs of calls: the base URL of an upstream, and the paths below it."""
+
+from contextlib import suppress
+from urllib.parse import quote, unquote, urlsplit
+
+PATH_CHARACTERS = "/:@!$&'()*+,;="  # RFC 3986, 3.3
+
+
+def parse_base_url(name: str, url: str) -> tuple[str, tuple[str, str] | None]:
+    """Return the URL without its user and password, and these, if it has them."""
+    with suppress(ValueError):  # the text of urlsplit's error may contain the password
+        parts = urlsplit(url)
+        user, password = parts.username, parts.password or ""
+        auth = (unquote(user, "latin-1"), unquote(password, "latin-1")) if user else None
+        base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        (parts.hostname or "").encode("idna")  # a label that is too long would fail at each call
+        if usable and not parts.query and not parts.fragment:
+            return base, auth
+    raise ValueError(f"{name}: expected a URL like http://user:password@host:8080/path")
+
+
+def check_proxy(name: str, proxy: str) -> str:
+    """Return the URL of a proxy. Other schemes need packages, or TLS within TLS."""
+    with suppress(ValueError):
+        base, _ = parse_base_url(name, proxy)
+        if base.startswith("http://") and "/" not in base.removeprefix("http://"):
+            return proxy
+    raise ValueError(f"{name}: expected a proxy like http://user:password@host:3128")
+
+
+def quote_path(path: str, *segments: str | int) -> str:
+    """Quote a path so that it can contain no query, host or `..`; and each segment after it.
+
+    In the path a `/` separates, in a segment it is quoted: ("/projects", "group/name") is
+    /projects/group%2Fname.
+    """
+    if not path.startswith("/") or path.startswith("//") or {".", ".."} & set(path.split("/")):
+        raise ValueError(f"expected a path like /stock/7: {path!r}")
+    quoted = quote(path, safe=PATH_CHARACTERS)
+    for segment in segments:
+        # Servers take %2E%2E for `..` too, so that there is no way to quote it.
+        if segment in (None, "", ".", ".."):
+            raise ValueError(f"expected a segment of a path: {segment!r}")
+        quoted = f"{quoted.removesuffix('/')}/{quote(str(segment), safe='')}"
+    return quoted
