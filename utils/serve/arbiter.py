@@ -111,6 +111,8 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
             getattr(self, f"handle_{self.SIG_NAMES[self.stop_signal]}")()
         for worker in [*self.retiring.values()]:
             self.reap_retiring(worker)
+        if self.stopping:
+            self.stop_booting()
         try:
             super().reap_workers()
         except HaltServer:  # a worker could not boot: that stops the service, but only once
@@ -128,6 +130,12 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
             worker.tmp.close()
         elif time.monotonic() > worker.kill_at:
             self.kill_worker(worker.pid, signal.SIGKILL)
+
+    def stop_booting(self) -> None:
+        """Signal workers again that were, perhaps, not ready for it."""
+        for worker in [*self.WORKERS.values()]:
+            if worker.stage == Stage.BOOTING:
+                self.kill_worker(worker.pid, signal.SIGTERM)
 
     def signal(self, sig: int, frame: Any) -> None:
         super().signal(sig, frame)

@@ -1,14 +1,15 @@
 """The worker process: gunicorn's, with an end that loses no request."""
 
 import os
+import signal
 import time
 from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
 import gevent
-from gevent.event import Event
 from gevent.lock import Semaphore
+from gevent.select import select
 from gunicorn.workers.ggevent import GeventWorker
 
 from conf.current import settings
@@ -41,7 +42,9 @@ class Worker(GeventWorker):  # type: ignore[misc]
     """
 
     def init_process(self) -> None:
-        self.stopping = Event()
+        signal.signal(
+            signal.SIGTERM, signal.SIG_DFL
+        )  # the master's handler would swallow it (#1910)
         self.connections: set[Connection] = set()
         self.free = Semaphore(self.cfg.worker_connections)
         self.retiring = False
@@ -63,12 +66,17 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.stage = Stage.SERVING
         while self.alive:
             self.notify()
-            self.stopping.wait(HEARTBEAT)
+            self.await_signal(HEARTBEAT)
         gevent.killall(acceptors)
         for sock in self.sockets:
             self.close_listener(sock)
         self.stage = Stage.DRAINING
         self.drain()
+
+    def await_signal(self, seconds: float) -> None:
+        """Wait for a signal, which writes to gunicorn's pipe; gevent alone looks each 0.3 s."""
+        if any(select([self.PIPE[0]], [], [], seconds)):
+            os.read(self.PIPE[0], 4096)
 
     def accept(self, listener: Any) -> None:
         """Accept connections for ever, WORKER_CONNECTIONS at a time at most."""
@@ -105,9 +113,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def drain(self) -> None:
         """Wait for the requests in flight; end them when their time is over."""
-        for connection in self.connections:
-            if connection.request:
-                connection.request.force_close()
         self.join(GRACE)
         while self.connections and time.monotonic() < self.give_up_at:
             self.notify()
@@ -144,7 +149,9 @@ class Worker(GeventWorker):  # type: ignore[misc]
         """Begin to stop, or shorten the time that is left for it."""
         self.alive = False
         self.give_up_at = min(self.give_up_at, time.monotonic() + seconds)
-        self.stopping.set()
+        for connection in self.connections:
+            if connection.request:
+                connection.request.force_close()  # of later ones gunicorn sees to it
 
 
 def server_address(listener: Any) -> tuple[str, int]:
