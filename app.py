@@ -13,7 +13,7 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from decorator import match, url_map
 from server import g_server
-from utils.context import request_deadline, request_uuid, traceparent
+from utils.context import baggage, request_deadline, request_uuid, traceparent, tracestate
 from utils.log import logger
 from utils.timing import timed
 from utils.web import Envelope, Request
@@ -24,49 +24,67 @@ def g_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     request = Request(environ)
     request_uuid.set(request.uuid)
     traceparent.set(environ.get("HTTP_TRACEPARENT", ""))
+    tracestate.set(environ.get("HTTP_TRACESTATE", ""))
+    baggage.set(environ.get("HTTP_BAGGAGE", ""))
     with timed() as took:
-        response = answer(request)
+        response = dispatch(request)
     response.headers["X-Request-ID"] = request.uuid
+    if request.has_files:
+        close_files(request, response)
     log_request(request, response, took.ms)
     return response(environ, start_response)
 
 
-def answer(request: Request) -> Response:
-    """Call the method that the URL names; whatever is raised becomes an envelope here."""
+def dispatch(request: Request) -> Response:
+    """Call the method of the request's route; whatever is raised becomes an envelope here."""
     try:
-        request.check_host()
-        if request.environ["PATH_INFO"] == "*":
+        request.check_target()
+        if request.environ["PATH_INFO"] == "*":  # the service as a whole (RFC 9112, 3.2.4)
             raise MethodNotAllowed({m for rule in url_map.iter_rules() for m in rule.methods or ()})
         route, path_params = match(request.environ)
         request.route = route.rule
-        with request_deadline(request.seconds(route.timeout)):
+        request.max_content_length = route.max_body_bytes
+        with request_deadline(request.timeout(route.timeout)):
             response: Response = getattr(g_server, route.endpoint)(request, **path_params)
         return response
     except MethodNotAllowed as error:
-        return allow(request, error)
+        return method_not_allowed(request, error)
     except (Exception, SystemExit, Timeout) as error:  # gevent's Timeout is no Exception
         return g_server.error_response(request, error)
 
 
-def allow(request: Request, error: MethodNotAllowed) -> Response:
+def method_not_allowed(request: Request, error: MethodNotAllowed) -> Response:
     """Answer OPTIONS, refuse other methods that the path lacks (RFC 9110, 9.3.7 and 15.5.6)."""
     error.valid_methods = sorted({*(error.valid_methods or ()), "OPTIONS"})
+    allowed = ", ".join(error.valid_methods)
     if request.method != "OPTIONS":
+        error.description = f"{request.method}, and allowed are {allowed}"
         return g_server.error_response(request, error)
     response = Envelope(request.uuid, request.echo)
-    response.headers["Allow"] = ", ".join(error.valid_methods)
+    response.headers["Allow"] = allowed
     return response
 
 
+def close_files(request: Request, response: Response) -> None:
+    """Close uploads and temporary files; a response that is a stream may still read them."""
+    if response.is_sequence:
+        request.close()
+    else:
+        response.call_on_close(request.close)
+
+
 def log_request(request: Request, response: Response, milliseconds: float) -> None:
-    """Log one line: method, route, status, err_code, milliseconds, and err_msg of a refusal."""
+    """Log one line: these fields, in this order, with spaces between; the last two of a refusal."""
     fields = {
         "method": request.method,
-        "route": request.route[:256],
+        "route": request.route[:256].replace(" ", "%20"),
         "status": response.status_code,
         "err_code": getattr(response, "err_code", "-"),
         "ms": round(milliseconds, 3),
+        "client": request.client or "-",
     }
-    if fields["err_code"]:
-        fields["err_msg"] = getattr(response, "err_msg", "-")
+    if isinstance(response, Envelope) and response.err_code:
+        fields["err_msg"] = response.err_msg
+        if response.detail:
+            fields["detail"] = response.detail
     logger.info("%s", " ".join(map(str, fields.values())), extra={"fields": fields})

@@ -3,22 +3,32 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from werkzeug.routing import Map, Rule
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import Map, RequestRedirect, Rule
+from werkzeug.urls import iri_to_uri
 
 from conf.current import settings
+from utils.errors import HTTPError, NotFoundError
 
 F = TypeVar("F", bound=Callable[..., Any])
+NO_HOST = "host.invalid"  # where Werkzeug wants one; RFC 6761 keeps the name free
 
 
 class Route(Rule):
-    """A URL rule, the place in the code where it was registered, and its time limit in seconds."""
+    """A URL rule, the place in the code where it was registered, and the limits of its requests."""
 
     def __init__(
-        self, string: str, registered_at: str, timeout: float | None = None, **options: Any
+        self,
+        string: str,
+        registered_at: str,
+        timeout: float | None = None,
+        max_body_bytes: int | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(string, **options)
         self.registered_at = registered_at
         self.timeout = settings.request_timeout if timeout is None else timeout
+        self.max_body_bytes = settings.max_body_bytes if max_body_bytes is None else max_body_bytes
 
 
 # Both would answer with a redirect, on which many clients lose the body of a POST.
@@ -29,9 +39,9 @@ routes: dict[str, Route] = {}  # by endpoint, which is the method's name
 def expose(rule: str, **options: Any) -> Callable[[F], F]:
     """Register a method of `Server` for a URL rule, and return it untouched.
 
-    `options` are those of werkzeug.routing.Rule, `methods` above all, and `timeout`, the
-    seconds that a request may take instead of REQUEST_TIMEOUT. A rule or a method's name that is
-    taken already raises ValueError with both places.
+    `options` are those of werkzeug.routing.Rule, `methods` above all; `timeout`, the seconds that
+    a request may take instead of REQUEST_TIMEOUT; and `max_body_bytes`, instead of MAX_BODY_BYTES.
+    A rule or a method's name that is taken already raises ValueError with both places.
     """
 
     def register(method: F) -> F:
@@ -50,12 +60,25 @@ def expose(rule: str, **options: Any) -> Callable[[F], F]:
     return register
 
 
-def match(environ: dict[str, Any]) -> tuple[Route, Mapping[str, Any]]:
+def match(environ: Mapping[str, Any]) -> tuple[Route, Mapping[str, Any]]:
     """Return the route of a request and the values in its path.
 
-    Raises werkzeug's NotFound and MethodNotAllowed.
+    Raises NotFoundError, werkzeug's MethodNotAllowed, and the redirect of a rule that asks for one.
     """
-    rule, path_params = url_map.bind_to_environ(environ).match(return_rule=True)
+    path, query = (
+        environ.get(name, "").encode("latin-1").decode() for name in ("PATH_INFO", "QUERY_STRING")
+    )
+    # Not bind_to_environ: it reads the Host, of which nothing here depends, by stricter rules.
+    adapter = url_map.bind(
+        NO_HOST, default_method=environ["REQUEST_METHOD"], path_info=path, query_args=query
+    )
+    try:
+        rule, path_params = adapter.match(return_rule=True)
+    except RequestRedirect as redirect:  # as an error it has no Location
+        location = iri_to_uri(redirect.new_url).removeprefix(f"http://{NO_HOST}")
+        raise HTTPError(redirect.name.lower(), {"Location": location}, redirect.code) from None
+    except NotFound:
+        raise NotFoundError(detail=f"no route for {path[:100]!r}") from None
     return routes[rule.endpoint], path_params
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequestKeyError, HTTPException
 
 
 class ServiceError(Exception):
@@ -15,10 +15,15 @@ class ServiceError(Exception):
     retry_after: int | None = None  # seconds
 
     def __init__(
-        self, message: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        message: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        detail: str = "",
     ) -> None:
         super().__init__(message or self.message)
         self.headers = dict(headers or {})
+        self.detail = detail  # for the log alone: what was wrong, and with what
         if self.retry_after is not None:
             self.headers["Retry-After"] = str(self.retry_after)
 
@@ -71,8 +76,10 @@ class HTTPError(ServiceError):
         message: str | None = None,
         headers: Mapping[str, str] | None = None,
         status: int | None = None,
+        *,
+        detail: str = "",
     ) -> None:
-        super().__init__(message, headers)
+        super().__init__(message, headers, detail=detail)
         if status is not None:
             self.err_code = self.status = status
 
@@ -105,7 +112,16 @@ def as_service_error(error: BaseException) -> ServiceError:
     """Return the error as one that a caller may see."""
     if isinstance(error, HTTPException) and error.code is not None:
         headers = {name: value for name, value in error.get_headers() if name != "Content-Type"}
-        return HTTPError(error.name.lower(), headers, error.code)
+        return HTTPError(error.name.lower(), headers, error.code, detail=detail_of(error))
     if isinstance(error, ServiceError) and error.err_code != ServiceError.err_code:
         return error
     return ServiceError()
+
+
+def detail_of(error: HTTPException) -> str:
+    """Return what the raiser of werkzeug's error said beyond the text of its class."""
+    if isinstance(error, BadRequestKeyError):
+        return f"no parameter {error.args[0]!r}" if error.args else ""
+    if error.description == type(error).description:
+        return ""
+    return error.description or ""

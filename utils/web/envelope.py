@@ -18,6 +18,7 @@ class Envelope(Response):
     ) -> None:
         self.err_code = error.err_code if error else 0
         self.err_msg = str(error) if error else "ok"
+        self.detail = error.detail if error else ""
         envelope = {
             **echo,
             "uuid": uuid,

@@ -14,7 +14,8 @@ import msgspec
 from msgspec import UNSET, Raw, inspect
 
 from utils.codec import JSON_ERRORS, check_utf8, encode
-from utils.errors import MalformedError, ParameterError
+from utils.errors import ParameterError
+from utils.web.body import not_json
 from utils.web.validation import unfit_number, validation_error
 
 if TYPE_CHECKING:
@@ -55,10 +56,8 @@ class FieldDecoder(Generic[A]):
             instance: A = self.decode_json(self.as_json(sent, path_params))
         except msgspec.ValidationError as error:
             raise validation_error(error) from None
-        except RecursionError:
-            raise MalformedError("the body is nested too deeply") from None
         except JSON_ERRORS as error:
-            raise MalformedError(f"the body is not JSON: {error}") from None
+            raise not_json(sent, error) from None
         if found := unfit_number(instance):
             raise ParameterError(f"{found[0].lstrip('.')}: {found[1]}")
         return instance

@@ -1,0 +1,46 @@
+"""Uploads to a route that takes large bodies: on disk, not in memory, and gone afterwards."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from tests.support.messages import exchange, in_chunks, with_length
+from tests.support.service import Service, wait_until
+
+MULTIPART = "Content-Type: multipart/form-data; boundary=b"
+PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+END = b"\r\n--b--\r\n"
+
+
+def peak(pid: int) -> int:
+    """Return the most memory that the process ever had, in kB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
+@pytest.mark.parametrize("send", [with_length, in_chunks])
+def test_a_large_upload_does_not_stand_in_memory(
+    reading: Service, send: Callable[..., bytes]
+) -> None:
+    (worker,) = reading.workers()
+    file = bytes(range(256)) * 200_000
+    body = PART + file + END
+    exchange(reading, send("/upload", PART + b"x" + END, MULTIPART))
+    before = peak(worker)
+    status, _, envelope = exchange(reading, send("/upload", body, MULTIPART))
+    assert status == 200
+    assert envelope["data"] == [sha256(file).hexdigest(), sha256(body).hexdigest()]
+    grown = peak(worker) - before
+    print(f"{len(body)} bytes: {before} kB before, {grown} kB more")
+    assert grown < 8_000
+
+
+def test_nothing_is_left_open_after_an_upload(reading: Service) -> None:
+    (worker,) = reading.workers()
+    body = PART + b"x" * 2_000_000 + END
+    before = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+    for _ in range(5):
+        assert exchange(reading, with_length("/upload", body, MULTIPART))[0] == 200
+    wait_until(lambda: len(list(Path(f"/proc/{worker}/fd").iterdir())) <= before)
