@@ -80,7 +80,9 @@ class Connection:
         if refusal.err_code == ServiceError.err_code:
             logger.error("unexpected error", exc_info=error)
         else:
-            logger.info("- - %d %d - %s", refusal.status, refusal.err_code, error)
+            address = self.client[0] if isinstance(self.client, tuple) else "-"
+            line = "- - %d %d - %s %s %s"  # in the order of the application's own lines
+            logger.info(line, refusal.status, refusal.err_code, address, refusal, error)
         try:
             self.sock.sendall(serialize(Envelope(uuid, {}, error=refusal), uuid))
             self.linger(LINGER)
