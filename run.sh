@@ -197,11 +197,21 @@ reload() {
     say "pyserver has reloaded"
 }
 
+# Set RUN_DIR to that of `sh run.sh dev`, and fail if nothing serves there.
+dev_running() {
+    RUN_DIR=$ROOT/.dev/run
+    running
+}
+
 status() {
     locate
-    running || { say "pyserver is not running"; exit 3; }
+    by=
+    running || {
+        dev_running || { say "pyserver is not running"; exit 3; }
+        by=" under sh run.sh dev"
+    }
     started=$(number started) || { say "pyserver is starting or stopping (pid $pid)"; exit 0; }
-    say "pyserver is running" "  pid      $pid" "  address  $(state address)" \
+    say "pyserver is running$by" "  pid      $pid" "  address  $(state address)" \
         "  workers  $(state workers)" "  uptime   $(($(date +%s) - started)) s"
 }
 
@@ -218,7 +228,18 @@ module() {
     exec "$PY" -m "$@"
 }
 
+# Run the migrations; without a MYSQL_HOST those of the MariaDB that `sh run.sh dev` has running.
+migrate() {
+    prepare requirements.txt
+    if [ -f .dev/env ] && [ -z "$("$PY" -m conf MYSQL_HOST)" ]; then
+        exec "$PY" -m utils.dev.migrate "$@"
+    fi
+    exec "$PY" -m utils.mysql.migrations "$@"
+}
+
 tests() {
+    # Before anything is installed: this needs no packages, and takes no time.
+    if [ $# -eq 0 ]; then find_python; "$PYTHON" -m tests.support.programs || exit 1; fi
     prepare requirements.txt tests/requirements.txt
     exec "$PY" -m pytest "$@"
 }
@@ -228,7 +249,7 @@ verb=${1:-help}
 case $verb in
     start | stop | reload | restart | status | run) "$verb" ;;
     config) module conf "$@" ;;
-    migrate) module utils.mysql.migrations "$@" ;;
+    migrate) migrate "$@" ;;
     dev) module utils.dev ;;
     test) tests "$@" ;;
     *) say "usage: sh run.sh start|stop|reload|restart|status|run|dev|migrate|test|config"; [ "$verb" = help ] ;;

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -22,7 +23,7 @@ for name in ("PYTHON", "GUNICORN_CMD_ARGS"):
     os.environ.pop(name, None)
 
 from tests.support.proxy import Proxy
-from utils.dev.servers import MariaDB, Redis, free_port
+from utils.dev.servers import LocalServer, MariaDB, Redis, free_port
 
 mysql_port, redis_port = free_port(), free_port()
 os.environ.update(
@@ -41,7 +42,8 @@ os.environ.update(
 from werkzeug.test import Client
 
 from app import g_app
-from tests.support.service import Service, need
+from tests.support.programs import need
+from tests.support.service import Service
 from utils import context
 
 context.setup()
@@ -98,24 +100,29 @@ def running() -> Iterator[Service]:
     service.remove()
 
 
+S = TypeVar("S", bound=LocalServer)
+
+
+def run_server(cls: type[S]) -> Iterator[S]:
+    """Run a server in a folder of its own until the generator is closed."""
+    need(*cls.programs)
+    with tempfile.TemporaryDirectory(prefix=f"pyserver-{cls.__name__.lower()}-") as folder:
+        server = cls(Path(folder))
+        server.start()
+        yield server
+        server.stop()
+
+
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDB]:
     """A MariaDB that runs for all tests."""
-    server = MariaDB(Path(tempfile.mkdtemp(prefix="pyserver-mariadb-")))
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(server.folder)
+    yield from run_server(MariaDB)
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Redis]:
     """A Redis that runs for all tests."""
-    server = Redis(Path(tempfile.mkdtemp(prefix="pyserver-redis-")))
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(server.folder)
+    yield from run_server(Redis)
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.service import Load, Service, alive, wait_until
+from tests.support.processes import alive, processes_in
+from tests.support.service import Load, Service, wait_until
 
 SLOW = "import time; time.sleep({}); return self.respond(TestApi, request)"
 
@@ -47,20 +47,9 @@ def port_is_free(service: Service) -> bool:
 
 def leftovers(service: Service) -> list[str]:
     """Return what a service that is not up has left: processes and files."""
-    found = [
-        path.parent.name
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if str(service.root).encode() in read(path)
-    ]
+    found = [str(pid) for pid in processes_in(service.root)]
     run = service.folder / "run"
     return found + [name for name in ("pid", "state") if (run / name).exists()]
-
-
-def read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
 
 
 @pytest.fixture

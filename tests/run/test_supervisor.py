@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.service import Service, alive, wait_until
+from tests.support.processes import alive
+from tests.support.service import Service, wait_until
 
 
 class Supervisor:

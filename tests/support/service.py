@@ -14,19 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from utils.dev.commands import require
+from tests.support.programs import need
 from utils.dev.servers import free_port
 from utils.serve import state
 
 ROOT = Path(__file__).parent.parent.parent
 OWN = ("ENV_FILE", "MYSQL_", "REDIS_")  # settings of the tests' own process
 LEFT_OUT = (".*", "__pycache__", "logs", "run", "tests")
-
-
-def need(*programs: str) -> None:
-    """Have programs whose packages have their names."""
-    for name in programs:
-        require((name,), dict.fromkeys(("apt", "dnf", "brew"), name))
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20) -> Any:
@@ -48,14 +42,6 @@ def certify(folder: Path) -> tuple[Path, Path]:
     files = ("-out", certificate, "-keyout", key)
     subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
     return certificate, key
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process runs, zombies not counted."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 class Service:

@@ -1,4 +1,4 @@
-"""Programs that others make: have them, run them to their end, keep them running."""
+"""Finds, installs and runs external programs."""
 
 import fcntl
 import os
@@ -9,35 +9,71 @@ import sys
 from pathlib import Path
 from typing import Any
 
+# Debian's users and Fedora lack the folders of servers in PATH.
+PLACES = ("/usr/sbin", "/usr/libexec")
 
-def require(programs: tuple[str, ...], packages: dict[str, str]) -> None:
-    """Have these programs, or fail with the commands that install the packages they are in."""
-    if have(programs):
-        return
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        print(f"Installing {packages['apt']} ...", file=sys.stderr, flush=True)
-        install = ["apt-get", "install", "-y", "--no-install-recommends", packages["apt"]]
-        for command in (["apt-get", "update"], install):
-            call(command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
-    if not have(programs):
-        missing = " and ".join(name for name in programs if not find(name))
-        commands = [f"  {manager} install {name}" for manager, name in packages.items()]
-        raise SystemExit("\n".join([f"{missing}: not found; install it with one of", *commands]))
+# One binary, which looks at the name it is called by; Debian's redis-tools has it under this one.
+SAME_AS = {"redis-server": "redis-check-rdb"}
 
-
-def have(programs: tuple[str, ...]) -> bool:
-    """Tell whether all of these programs are here."""
-    return all(find(name) for name in programs)
-
-
-def find(program: str) -> str | None:
-    """Return where a program is; Debian's users and Fedora lack a server's folder in PATH."""
-    places = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/libexec"]
-    return shutil.which(program, path=os.pathsep.join(places))
+# The packages that hold a program, where they have other names than the program. For Debian those
+# without a service: mariadb-server and redis-server start one, at once and at every boot.
+MARIADB = {
+    "apt": "mariadb-server-core mariadb-client-core",
+    "dnf": "mariadb-server",
+    "brew": "mariadb",
+}
+PACKAGES = {
+    "mariadbd": MARIADB,
+    "mariadb-install-db": MARIADB,
+    "redis-server": {"apt": "redis-tools", "dnf": "redis", "brew": "redis"},
+}
+MANAGERS = ("apt", "dnf", "brew")
 
 
-def call(command: list[str], **options: Any) -> None:
-    """Run a command to its end, also at a Ctrl-C; fail with what it printed if it fails."""
+def which(program: str) -> str | None:
+    """Return where a program is."""
+    places = os.pathsep.join([os.environ.get("PATH", os.defpath), *PLACES])
+    found = shutil.which(program, path=places)
+    return found or shutil.which(SAME_AS.get(program, program), path=places)
+
+
+def missing(programs: tuple[str, ...]) -> list[str]:
+    return [program for program in programs if not which(program)]
+
+
+def packages(manager: str, programs: list[str]) -> list[str]:
+    """Return the packages that hold these programs, each once."""
+    names = [PACKAGES.get(program, {}).get(manager, program) for program in programs]
+    return list(dict.fromkeys(" ".join(names).split()))
+
+
+def ensure_installed(*programs: str) -> None:
+    """Ensure that these programs are here, or exit with the commands that install them.
+
+    As root on Debian it installs them, unless NO_INSTALL is set.
+    """
+    needed = missing(programs)
+    forbidden = os.environ.get("NO_INSTALL", "0") not in ("", "0")
+    if needed and os.geteuid() == 0 and shutil.which("apt-get") and not forbidden:
+        install(packages("apt", needed))
+        needed = missing(programs)
+    if needed:
+        commands = [f"  {name} install {' '.join(packages(name, needed))}" for name in MANAGERS]
+        names = ", ".join(needed)
+        raise SystemExit("\n".join([f"not installed: {names}; one of these helps:", *commands]))
+
+
+def install(names: list[str]) -> None:
+    """Install packages of Debian: nothing is removed for them, and no service is started."""
+    print(f"Installing {' '.join(names)} by apt-get (NO_INSTALL=1 forbids it) ...", file=sys.stderr)
+    quiet = {"DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_OFFLINE": "1"}
+    for command in ("update", "install -y --no-remove --no-install-recommends"):
+        arguments = [*command.split(), *(names if "install" in command else [])]
+        run(["apt-get", *arguments], env={**os.environ, **quiet})
+
+
+def run(command: list[str], **options: Any) -> None:
+    """Run a command to its end, also at a Ctrl-C; exit with what it printed if it fails."""
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, start_new_session=True, **options
     )
@@ -48,8 +84,8 @@ def call(command: list[str], **options: Any) -> None:
 def spawn(command: list[str], pid_file: Path, **options: Any) -> "subprocess.Popen[bytes]":
     """Start a process in a session of its own; end one that a killed caller left.
 
-    Who runs has the pid file locked: the lock ends with the last of its processes, so that a pid
-    that meanwhile is somebody else's is never signalled.
+    The processes hold the pid file's lock, which ends with the last of them: a pid that is another
+    process's by now is never signalled.
     """
     with pid_file.open("a+") as file:
         try:

@@ -1,0 +1,62 @@
+"""The service as a child of `sh run.sh dev`."""
+
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+from conf import ROOT
+from utils.dev.commands import spawn
+from utils.serve import state
+
+STOP_TIMEOUT = 5.0  # seconds that requests in flight get
+
+
+class Service:
+    """The service, in the foreground and with its log on the terminal."""
+
+    def __init__(self, env: dict[str, str], pid_file: Path) -> None:
+        self.env, self.pid_file = env, pid_file
+        self.run_dir = Path(env["RUN_DIR"])
+        self.process: subprocess.Popen[bytes] | None = None
+        self.shown: tuple[int, int] | None = None  # when it started, how often it was reloaded
+
+    def start(self) -> None:
+        self.shown = None
+        self.run_dir.mkdir(exist_ok=True)
+        (self.run_dir / "state").unlink(missing_ok=True)
+        self.process = spawn(["sh", "run.sh", "run"], self.pid_file, cwd=ROOT, env=self.env)
+
+    def start_or_reload(self) -> bool:
+        """Take the files as they are now; return whether that could be done yet."""
+        if self.process is None:
+            self.start()
+        elif self.shown:  # before it serves, a HUP would end it
+            self.process.send_signal(signal.SIGHUP)
+        else:
+            return False
+        return True
+
+    def report(self) -> None:
+        """Print that it serves, has reloaded or has ended, once each."""
+        if self.process is None:
+            return
+        if self.process.poll() is not None:
+            self.process = None
+            print("pyserver does not run; the next save starts it again")
+        now = state.read(self.run_dir)
+        if now and (now.started, now.reloads) != self.shown:
+            self.shown = (now.started, now.reloads)
+            print("pyserver has reloaded" if now.reloads else now.welcome())
+
+    def stop(self) -> None:
+        """Stop it, and return when all its processes are gone."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(STOP_TIMEOUT)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
