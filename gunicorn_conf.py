@@ -14,12 +14,12 @@ from conf.current import settings
 from conf.setting import unknown_names
 from conf.settings import Settings
 from utils import context, log
-from utils.serve import arbiter
+from utils.serve import address, arbiter
 
 log.check()  # here, for `restart` and `reload` ask --check-config before they stop anything
 
-host = f"[{settings.server.ip}]" if ":" in settings.server.ip else settings.server.ip
-bind = f"{host}:{settings.server.port}"
+bind = address.bind()
+umask = 0o777 - int(settings.server.socket_mode, 8)  # gunicorn's files have 600 in any case
 chdir = str(ROOT)
 proc_name = "pyserver"
 logger_class = "utils.serve.logger.Logger"
@@ -42,6 +42,7 @@ def on_starting(server: Any) -> None:
     Path(settings.run_dir).mkdir(parents=True, exist_ok=True)
     for name in unknown_names(Settings, os.environ):
         log.logger.warning("%s is set in the environment, and is no setting", name)
+    address.ensure_free()
     arbiter.install(server)
 
 

@@ -5,6 +5,7 @@ without a default has to be given. Settings of your own belong in conf/settings.
 """
 
 import base64
+import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from conf import ROOT
 from conf.setting import Secret
 
 Text = Annotated[str, Meta(min_length=1)]
@@ -44,11 +46,19 @@ def networks(text: str) -> None:
         raise ValueError(f"expected addresses or networks with commas between ({error})") from None
 
 
+def socket_path(path: str) -> None:
+    """Check that an address can hold the path: sun_path in unix(7)."""
+    if len(os.fsencode(ROOT / path)) > 107:
+        raise ValueError("expected a path of at most 107 bytes")
+
+
 class Server(Struct, frozen=True, kw_only=True):
     """Where the service listens."""
 
     ip: Annotated[Text, "address to listen on"] = "127.0.0.1"
     port: Annotated[Port, "port to listen on"] = 10001
+    socket: Annotated[str, socket_path, "Unix socket to listen on, in place of ip and port"] = ""
+    socket_mode: Annotated[Literal["600", "660", "666"], "permissions of the Unix socket"] = "660"
 
 
 class MySQL(Struct, frozen=True, kw_only=True):

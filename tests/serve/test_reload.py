@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 
 from tests.serve.conftest import Gated
 from tests.support.service import alive, wait_until
@@ -56,10 +57,23 @@ def test_idle_clients_of_retiring_workers_do_not_hold_up_a_stop(gated: Gated) ->
 
 def test_a_stop_does_not_wait_for_workers_that_a_reload_starts(gated: Gated) -> None:
     gated.sh("start", check=True)
-    gated.edit("app.py", "def g_app", "import os, time\ntime.sleep(int(os.environ.get('S', 0)))\n\n\ndef g_app")
-    gated.edit("gunicorn_conf.py", "def post_fork(server: Any, worker: Any) -> None:\n", "def post_fork(server: Any, worker: Any) -> None:\n    os.environ['S'] = '60'\n")
+    hook = "def post_worker_init(worker: Any) -> None:\n"
+    gated.edit("gunicorn_conf.py", hook, f"{hook}    import time; time.sleep(60)\n")
     pid = gated.pid
     os.kill(pid, signal.SIGHUP)
     wait_until(lambda: gated.log().count("Booting worker") > 2)
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not alive(pid))
+
+
+def test_a_new_address_is_left_to_a_restart(gated: Gated) -> None:
+    del gated.env["SERVER_PORT"]
+    (gated.root / ".env").write_text(f"SERVER_PORT={gated.port}\n")
+    gated.sh("start", check=True)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        (gated.root / ".env").write_text(f"SERVER_PORT={other.getsockname()[1]}\nWORKERS=3\n")
+        gated.sh("reload", check=True)
+        assert gated.request()[0] == 200
+        assert len(gated.workers()) == 3
+        assert "a new address takes a restart" in gated.log()

@@ -32,6 +32,16 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
     LISTENERS: list[Any]
     retiring: dict[int, Any]  # workers by pid; gunicorn's own WORKERS are those that are to serve
 
+    def setup(self, app: Any) -> None:
+        """Take over the settings, but for an address that differs from the present one.
+
+        gunicorn would give up the present one, and then perhaps find the other one taken.
+        """
+        if self.LISTENERS and app.cfg.address != self.cfg.address:
+            self.log.warning("a new address takes a restart: %s", app.cfg.bind)
+            app.cfg.set("bind", self.cfg.bind)
+        super().setup(app)
+
     def handle_hup(self) -> None:
         """Reload, unless the new code or settings do not load: gunicorn would stop (#2595)."""
         command = [sys.executable, "-m", "gunicorn", "--check-config", *sys.argv[1:]]
