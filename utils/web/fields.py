@@ -66,8 +66,6 @@ class FieldDecoder(Generic[A]):
         """Return all that was sent as one JSON object."""
         if not isinstance(sent, bytes):
             self.check_repeats(sent, path_params)
-        elif not path_params:
-            return check_utf8(sent)
         return encode(self.members(sent, path_params))
 
     def check_repeats(self, query: Query, path_params: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from utils.errors import MalformedError, ParameterError
 
@@ -40,31 +41,29 @@ def validation_error(error: msgspec.ValidationError) -> MalformedError | Paramet
 def unfit_number(value: Any) -> tuple[str, str] | None:
     """Return path and fault of the first number that 64 bits do not hold, or that is not finite.
 
-    JSON's other readers and MySQL take none of them.
+    JSON's other readers and MySQL take none of them. Every request comes through here: a Struct
+    is looked at first, and a path is made only of what is refused.
     """
-    if isinstance(value, str):
-        return None
-    if isinstance(value, int):
-        return (
-            None if -(1 << 63) <= value < 1 << 64 else ("", "the integer does not fit in 64 bits")
-        )
-    if isinstance(value, float):
-        return None if math.isfinite(value) else ("", "the number is not finite")
-    if isinstance(value, Decimal):
-        return None if value.is_finite() else ("", "the number is not finite")
-    for step, inner in inner_values(value):
-        if found := unfit_number(inner):
-            return step + found[0], found[1]
+    if isinstance(value, msgspec.Struct):
+        for index, inner in enumerate(astuple(value)):
+            if found := unfit_number(inner):
+                return f".{value.__struct_encode_fields__[index]}{found[0]}", found[1]
+    elif isinstance(value, int):
+        if not -(1 << 63) <= value < 1 << 64:
+            return "", "the integer does not fit in 64 bits"
+    elif isinstance(value, (float, Decimal)):
+        if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
+            return "", "the number is not finite"
+    elif not isinstance(value, str):
+        for step, inner in inner_values(value):
+            if found := unfit_number(inner):
+                return step + found[0], found[1]
     return None
 
 
 def inner_values(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the values in this one, keys too, and their paths by JSON's names."""
-    if isinstance(value, msgspec.Struct):
-        names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
-        for name, json_name in names:
-            yield f".{json_name}", getattr(value, name)
-    elif isinstance(value, dict):
+    """Yield the values in this one, keys too, each with its step of the path."""
+    if isinstance(value, dict):
         for key, inner in value.items():
             yield f"[{key!r}]", key
             yield f"[{key!r}]", inner
