@@ -5,7 +5,8 @@ import signal
 import socket
 
 from tests.serve.conftest import Gated
-from tests.support.service import alive, wait_until
+from tests.support.processes import alive
+from tests.support.service import wait_until
 from tests.support.wire import post
 
 

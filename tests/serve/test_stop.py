@@ -7,7 +7,8 @@ import time
 import pytest
 
 from tests.serve.conftest import Gated
-from tests.support.service import alive, wait_until
+from tests.support.processes import alive
+from tests.support.service import wait_until
 from tests.support.wire import HEAD, ORDER, post
 
 
