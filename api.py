@@ -70,7 +70,7 @@ class CreateOrder(Api):
         """Return the order with its new id."""
         insert = "INSERT INTO orders (item, quantity) VALUES (%s, %s)"
         order_id = mysql.execute(insert, self.item, self.quantity).lastrowid
-        load_order.forget(order_id)  # that it was not there may be remembered
+        load_order.invalidate(order_id)  # that it did not exist may be cached
         return Order(order_id, self.item, self.quantity)
 
 
@@ -114,7 +114,7 @@ class ChangeOrder(Api):
             "UPDATE orders SET item = %s, quantity = %s, version = version + 1"
             " WHERE order_id = %s AND version = %s"
         )
-        with load_order.changing(self.order_id):
+        with load_order.invalidating(self.order_id):
             result = mysql.execute(update, self.item, self.quantity, self.order_id, self.version)
         if result.rowcount == 0:
             order = ShowOrder(order_id=self.order_id).process()
@@ -129,7 +129,7 @@ class DeleteOrder(Api):
 
     def process(self) -> None:
         """Delete it, or raise NotFoundError."""
-        with load_order.changing(self.order_id):
+        with load_order.invalidating(self.order_id):
             result = mysql.execute("DELETE FROM orders WHERE order_id = %s", self.order_id)
         if result.rowcount == 0:
             raise NotFoundError(f"no order {self.order_id}")

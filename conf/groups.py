@@ -124,3 +124,11 @@ class TemplateSettings(Struct, frozen=True, kw_only=True):
     mysql: MySQL
     redis: Redis
     log: Log
+
+    @property
+    def uncertain_seconds(self) -> float:
+        """How long a change that failed may still be made: then MySQL has ended what was given up.
+
+        It stands here, for utils/cache does not know MySQL.
+        """
+        return self.mysql.connect_timeout + self.mysql.read_timeout

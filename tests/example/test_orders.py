@@ -11,7 +11,8 @@ from api import load_order
 from tests.support.mysql import close_idle
 from tests.support.proxy import Proxy
 from tests.support.service import ROOT, wait_until
-from utils.cache.redis import breaker, client
+from utils.cache.breaker import breaker
+from utils.cache.redis import client
 from utils.dev.servers import MariaDB
 from utils.mysql import mysql
 
@@ -26,7 +27,7 @@ def orders(mariadb: MariaDB, mysql_proxy: Proxy, redis_proxy: Proxy) -> Iterator
     client().connection_pool.disconnect()
     client().flushdb()
     yield
-    wait_until(lambda: not breaker.open)
+    wait_until(lambda: not breaker().open)
 
 
 def answer(response: TestResponse, status: int = 200) -> Any:
@@ -109,7 +110,7 @@ def test_an_order_is_read_from_the_cache(client: Client) -> None:
     first = answer(client.get("/orders/1"))
     mysql.execute("DELETE FROM orders")
     assert answer(client.get("/orders/1")) == first
-    load_order.forget(1)
+    load_order.invalidate(1)
     answer(client.get("/orders/1"), 404)
 
 

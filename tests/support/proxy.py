@@ -65,6 +65,8 @@ class Proxy:
     def reset(self, *sockets: socket.socket) -> None:
         """Reset these connections."""
         for sock in sockets:
+            if sock.fileno() < 0:
+                continue  # closed already, by whoever reset it first
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             sock.close()
 

@@ -1,144 +1,119 @@
-"""The Redis connections of a worker process, and a breaker that spares requests a Redis away."""
+"""redis-py's client for this process, with bounded waits, one try, and the service's errors."""
 
-import time
-from contextlib import suppress
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
-import gevent
 import redis
+import redis.client
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from conf.current import settings
-from utils.context import fail_after
-from utils.errors import ServiceError, UnavailableError, map_exceptions
+from utils.context import per_process
+from utils.errors import UnavailableError
 from utils.log import logger
 
-PROBE_SECONDS = 0.5
-REDIS_ERRORS: dict[type[Exception], type[ServiceError]] = {
-    redis.ConnectionError: UnavailableError,
-    redis.TimeoutError: UnavailableError,
-}
+T = TypeVar("T")
+
+# The server became a replica, or is one that lost its master: a new connection may lead to another.
+REPLICA_ERRORS = (redis.ReadOnlyError, redis.exceptions.MasterDownError)
+# Redis is down, or what answers is not Redis. Other errors are mistakes of the call, and stay.
+UNAVAILABLE_ERRORS = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.InvalidResponse,
+    *REPLICA_ERRORS,
+)
+
+
+@contextmanager
+def unavailable_errors() -> Iterator[None]:
+    """Raise redis-py's errors of a Redis that is not available as UnavailableError."""
+    try:
+        yield
+    except UNAVAILABLE_ERRORS as error:
+        logger.warning("Redis: %s: %s", type(error).__name__, error)
+        raise UnavailableError("Redis is not available") from error
+
+
+class SingleTry(Retry):
+    """Try once: redis-py's default of ten tries runs a write again that was done already.
+
+    Every call goes through `call_with_retry`, be it a command, a pipeline or a subscription. So
+    this is the one place where errors are translated, for whatever an api does with `client()`.
+    """
+
+    def __init__(self) -> None:
+        lost = (redis.ConnectionError, redis.TimeoutError, *REPLICA_ERRORS)
+        super().__init__(NoBackoff(), 0, lost)  # after these errors the connection is closed
+
+    def call_with_retry(self, do: Callable[[], T], *args: Any, **options: Any) -> T:
+        with unavailable_errors():
+            try:
+                return super().call_with_retry(do, *args, **options)
+            except redis.WatchError as error:
+                # Also of a connection lost after WATCH, even in EXEC, when the writes may be done;
+                # redis-py's transaction() would run them again.
+                if isinstance(error.__context__, redis.RedisError):
+                    raise error.__context__ from None
+                raise
+
+
+class Pool(redis.BlockingConnectionPool):
+    """redis-py's pool; a wait for a free connection that takes too long is an UnavailableError."""
+
+    def get_connection(self, *args: Any, **options: Any) -> Any:
+        with unavailable_errors():
+            return super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
+
+
+class Pipeline(redis.client.Pipeline):
+    """redis-py's pipeline, which ends a WATCH by closing its connection.
+
+    redis-py sends UNWATCH; if Redis hangs, that raises another error, and loses the connection's
+    place in the pool.
+    """
+
+    def reset(self) -> None:  # type: ignore[override]  # redis-py's class differs from its base
+        if self.watching and self.connection:
+            self.connection.disconnect()  # type: ignore[no-untyped-call]
+            self.watching = False
+        super().reset()
 
 
 class Client(redis.Redis):
-    """redis-py's client, whose lost connections and timeouts are UnavailableErrors."""
+    """redis-py's client, with our pipelines."""
 
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send a command, and return its reply."""
-        with map_exceptions(REDIS_ERRORS):
-            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        return Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
-@cache
-def client() -> Client:
-    """Return redis-py's own client: bounded, prompt to fail, and sending nothing twice."""
+def connection_options() -> dict[str, Any]:
+    """Return what redis-py needs to connect."""
+    return {
+        "host": settings.redis.host,
+        "port": settings.redis.port,
+        "password": settings.redis.password or None,
+        "db": settings.redis.db,
+        "socket_timeout": settings.redis.timeout,
+        "socket_connect_timeout": settings.redis.timeout,
+        "protocol": 2,  # with RESP3 redis-py does not check that an idle connection is clean
+        "driver_info": None,  # saves the round trips that tell Redis the library's version
+    }
+
+
+def make_client() -> Client:
+    """Make a client with a pool of connections that are made when they are needed."""
     if not settings.redis.host:
         raise UnavailableError("Redis is not configured")
-    pool = redis.BlockingConnectionPool(  # type: ignore[no-untyped-call]
-        host=settings.redis.host,
-        port=settings.redis.port,
-        password=settings.redis.password or None,
-        db=settings.redis.db,
+    pool = Pool(  # type: ignore[no-untyped-call]
+        **connection_options(),
         max_connections=settings.redis.pool_size,
-        timeout=settings.redis.timeout,
-        socket_timeout=settings.redis.timeout,
-        socket_connect_timeout=settings.redis.timeout,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,  # RESP3 skips the check that an idle connection is clean
-        driver_info=None,
+        timeout=settings.redis.timeout,  # to wait for a free connection
+        retry=SingleTry(),
     )
     return Client(connection_pool=pool)
 
 
-class AwayError(Exception):
-    """Redis cannot be used now."""
-
-
-class Breaker:
-    """Runs Redis commands; opens when Redis fails, closes when it is back.
-
-    While it is open nobody waits for Redis but one greenlet, which asks every PROBE_SECONDS.
-    Keys that could not be deleted meanwhile are, before anyone reads from Redis again.
-    """
-
-    def __init__(self) -> None:
-        self.open = False
-        self.undeleted: dict[str, float] = {}
-
-    def run(self, *command: Any) -> Any:
-        """Run a command within REDIS_TIMEOUT as a whole, or raise AwayError."""
-        if self.open or not settings.redis.host:
-            raise AwayError
-        try:
-            return attempt(*command)
-        except redis.ResponseError as error:
-            logger.warning("Redis: %s", error)
-            if isinstance(error, redis.ReadOnlyError):
-                self.trip(error)
-        except Exception as error:  # also what redis-py makes of an answer that is none
-            self.trip(error)
-        raise AwayError
-
-    def delete(self, *keys: str, seconds: float) -> None:
-        """Delete keys, which live for `seconds` at most: now, or as soon as Redis is back."""
-        if not settings.redis.host:
-            return
-        try:
-            if not self.open:
-                attempt("DEL", *keys)
-                return
-        except Exception as error:
-            self.trip(error)
-        except BaseException as cut:  # a deadline, say
-            self.remember(keys, seconds)
-            self.trip(cut)
-            raise
-        self.remember(keys, seconds)
-
-    def remember(self, keys: tuple[str, ...], seconds: float) -> None:
-        """Note keys that are still to be deleted."""
-        self.undeleted |= dict.fromkeys(keys, time.monotonic() + seconds)
-
-    def drop_expired(self) -> None:
-        """Drop the notes of keys that have expired by themselves."""
-        now = time.monotonic()
-        self.undeleted = {key: end for key, end in self.undeleted.items() if end > now}
-
-    def delete_rest(self) -> None:
-        """Delete what is still to be deleted, and what is noted meanwhile."""
-        while batch := list(self.undeleted.items())[:1000]:
-            attempt("DEL", *(key for key, _ in batch))
-            for key, end in batch:
-                if self.undeleted.get(key) == end:
-                    del self.undeleted[key]
-
-    def trip(self, error: BaseException) -> None:
-        """Open, and go on asking whether Redis is back, on a new connection."""
-        if not self.open:
-            self.open = True
-            client().connection_pool.disconnect(inuse_connections=False)
-            logger.warning("Redis is away: %s: %s", type(error).__name__, error)
-            gevent.spawn(self.probe)
-
-    def probe(self) -> None:
-        """Close as soon as Redis answers and holds nothing that should be gone."""
-        while self.open:
-            gevent.sleep(PROBE_SECONDS)
-            self.drop_expired()
-            with suppress(Exception):  # whatever it is, this has to go on
-                attempt("PING")
-                self.delete_rest()
-                self.open = False
-                logger.warning("Redis is back")
-
-
-def attempt(*command: Any) -> Any:
-    """Run a command; connecting and the wait for a free connection count too."""
-    limit = settings.redis.timeout
-    with fail_after(limit, redis.TimeoutError(f"not within {limit:g} s")):
-        return redis.Redis.execute_command(client(), *command)  # type: ignore[no-untyped-call]
-
-
-breaker = Breaker()
+client = per_process(make_client)

@@ -1,0 +1,169 @@
+"""The keys: two different calls never share one; a pattern that cannot promise it is refused."""
+
+import enum
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.support.cache import Thing
+from utils.cache import cached, client
+from utils.dev.servers import Redis
+
+
+class Color(enum.Enum):
+    RED = 1
+
+
+def test_no_two_calls_share_a_key(redis: Redis) -> None:
+    @cached("pair:{one}:{other}", 60)
+    def load(one: str, other: str = "x") -> list[str]:
+        return [one, other]
+
+    for pair in (["1:2", "3"], ["1", "2:3"], ["1", "2%3A3"], ["", ""], ["ü\n", "🙂"], ["\ud800"]):
+        assert load.key_for(*pair) != load.key_for("1", "2")
+    for pair in (["1:2", "3"], ["1", "2:3"], ["1", "2%3A3"], ["", ""], ["ü\n", "🙂"]):
+        assert load(*pair) == pair
+    assert load("1") == load("1", "x") == load(other="x", one="1") == ["1", "x"]
+
+
+def test_no_value_shares_a_key_with_its_own_text(redis: Redis) -> None:
+    @cached("thing:{thing}", 60)
+    def load(thing: object) -> str:
+        return type(thing).__name__
+
+    for thing in (None, True, 1.5, (1, 2), b"a"):
+        for call in (thing, str(thing), repr(thing), f"={thing!r}"):
+            assert load(call) == type(call).__name__
+    assert client().get("thing:=None") == b'"NoneType"'
+
+
+def test_a_number_and_its_text_share_a_key() -> None:
+    @cached("number:{number}", 60)
+    def load(number: object) -> str:
+        return str(number)
+
+    assert load.key_for(7) == load.key_for("7") == "number:7"
+
+
+VALUES = [
+    None,
+    True,
+    -1.5,
+    b"a",
+    Decimal("1.10"),
+    UUID(int=1),
+    date(2020, 1, 1),
+    datetime(2020, 1, 1, tzinfo=UTC),
+    datetime(2020, 1, 1),
+    timedelta(1),
+    Color.RED,
+    ("a", 1, (None,)),
+    ["a", 1],
+]
+
+
+def test_values_of_many_types_have_keys_of_their_own() -> None:
+    @cached("value:{value}", 60)
+    def load(value: object) -> int:
+        return 1
+
+    keys = {load.key_for(value) for value in VALUES}
+    assert len(keys) == len(VALUES)
+
+
+@pytest.mark.parametrize("value", [{"a", "b"}, {"a": 1}, object(), Thing("a", 1), (1, object())])
+def test_a_value_without_a_text_of_its_own_is_refused(value: object) -> None:
+    """A set's text differs between processes, an object's has an address that is used again."""
+
+    @cached("unusable:{value}", 60)
+    def load(value: object) -> int:
+        return 1
+
+    with pytest.raises(TypeError, match="cannot be an argument of a cached function"):
+        load(value)
+
+
+def test_a_long_key_works(redis: Redis) -> None:
+    @cached("long:{text}", 60)
+    def load(text: str) -> int:
+        return len(text)
+
+    assert load("x" * 1_000_000) == load("x" * 1_000_000) == 1_000_000
+    assert load("x" * 1_000_001) == 1_000_001
+
+
+@pytest.mark.parametrize(
+    "key", ["pair", "pair:{one}", "pair:{one}:{two}", "{}:{}", "{one.x}{other}"]
+)
+def test_a_key_without_all_arguments_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="expected the name of each argument"):
+
+        @cached(key, 60)
+        def load(one: str, other: str) -> str:
+            return one + other
+
+
+def positional(*args: int) -> int:
+    return sum(args)
+
+
+def by_name(**args: int) -> int:
+    return sum(args.values())
+
+
+def plain(args: int) -> int:
+    return args
+
+
+@pytest.mark.parametrize(
+    ("key", "function", "reason"),
+    [
+        ("sum:{args}", positional, "each argument needs a name"),
+        ("sum:{args}", by_name, "each argument needs a name"),
+        ("sum:{args:.2}", plain, "names alone in braces"),
+        ("sum:{args!r}", plain, "names alone in braces"),
+        ("sum:{args}:lock", plain, "another one's lock"),
+    ],
+)
+def test_a_key_that_two_calls_could_share_is_refused(
+    key: str, function: Callable[..., Any], reason: str
+) -> None:
+    with pytest.raises(ValueError, match=reason):
+        cached(key, 60)(function)
+
+
+def test_keyword_only_arguments_and_defaults_are_part_of_the_key() -> None:
+    @cached("search:{text}:{limit}", 60)
+    def search(text: str, /, *, limit: int = 20) -> list[str]:
+        return [text] * limit
+
+    assert search.key_for("a") == search.key_for("a", limit=20) == "search:a:20"
+    with pytest.raises(TypeError):
+        search.key_for("a", 20)  # type: ignore[call-arg]
+
+
+def test_two_functions_with_the_same_keys_are_refused() -> None:
+    @cached("same:{one}", 60)
+    def first(one: int) -> int:
+        return one
+
+    with pytest.raises(ValueError, match=r"same:\{other\}: .*first has these keys already"):
+
+        @cached("same:{other}", 60)
+        def second(other: int) -> int:
+            return -other
+
+    assert first.key_for(1) == "same:1"
+
+
+def test_a_method_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected the name of each argument"):
+
+        class Orders:
+            @cached("orders:{order_id}", 60)
+            def load(self, order_id: int) -> int:
+                return order_id

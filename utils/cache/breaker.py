@@ -1,0 +1,144 @@
+"""A circuit breaker, so that requests do not wait for a Redis that is down."""
+
+import time
+from contextlib import suppress
+from itertools import islice
+from math import ceil
+from typing import Any, NamedTuple
+
+import gevent
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from conf.current import settings
+from utils.cache.redis import client, connection_options
+from utils.cache.scripts import INVALIDATE, lock_key
+from utils.context import fail_after, per_process
+from utils.errors import UnavailableError
+from utils.log import logger
+
+PROBE_SECONDS = 0.5
+BATCH = 1000  # keys that one script deletes; Redis serves nobody else meanwhile
+
+
+class CircuitOpenError(Exception):
+    """Redis is down, or refuses the command: do without it."""
+
+
+class PendingDelete(NamedTuple):
+    """A key that has to be deleted; the times are those of time.monotonic()."""
+
+    needless_at: float  # by then the value has expired
+    uncertain_until: float  # until then nothing may be stored
+
+
+class Breaker:
+    """Runs Redis commands. The circuit opens when Redis fails, and closes when it is back.
+
+    While it is open, requests do without Redis, and one greenlet asks every PROBE_SECONDS. Keys
+    that could not be deleted meanwhile are deleted before this process reads from Redis again.
+    """
+
+    def __init__(self) -> None:
+        self.open = False
+        self.pending_deletes: dict[str, PendingDelete] = {}
+
+    def run(self, *args: Any) -> Any:
+        """Run a command within REDIS_TIMEOUT as a whole, or raise CircuitOpenError."""
+        if self.open or not settings.redis.host:
+            raise CircuitOpenError
+        try:
+            return command(*args)
+        except redis.ResponseError as error:  # out of memory, no permission: Redis is there
+            logger.warning("Redis: %s", error)
+        except Exception as error:  # redis-py raises many others if the answer is not RESP
+            self.open_circuit(error)
+        raise CircuitOpenError
+
+    def invalidate(self, key: str, max_age: float, uncertain: float = 0.0) -> None:
+        """Delete a key and the lock beside it: now, or as soon as Redis is back.
+
+        A value lives for `max_age` seconds at most. For `uncertain` seconds none is stored.
+        """
+        if not settings.redis.host:
+            return
+        # Noted first: a deadline may end this anywhere below.
+        pending = self.note(key, max_age, uncertain)
+        if self.open:
+            return
+        try:
+            self.deliver({key: pending})
+        except Exception as error:
+            self.open_circuit(error)
+        except BaseException as error:
+            self.open_circuit(error)
+            raise
+
+    def note(self, key: str, max_age: float, uncertain: float) -> PendingDelete:
+        """Note a key that has to be deleted, and return the note."""
+        now = time.monotonic()
+        uncertain_until = now + uncertain
+        if earlier := self.pending_deletes.get(key):
+            uncertain_until = max(uncertain_until, earlier.uncertain_until)
+        pending = PendingDelete(max(now + max_age, uncertain_until), uncertain_until)
+        self.pending_deletes[key] = pending
+        return pending
+
+    def deliver(self, batch: dict[str, PendingDelete]) -> None:
+        """Delete keys, and their notes, unless there is a newer one."""
+        now = time.monotonic()
+        names = [name for key in batch for name in (key, lock_key(key))]
+        uncertain = [max(0, ceil(1000 * (note.uncertain_until - now))) for note in batch.values()]
+        command("EVAL", INVALIDATE, len(names), *names, *uncertain)
+        for key, note in batch.items():
+            if self.pending_deletes.get(key) is note:
+                del self.pending_deletes[key]
+
+    def open_circuit(self, error: BaseException) -> None:
+        """Do without Redis until it answers again."""
+        if not self.open:
+            self.open = True
+            client().connection_pool.disconnect(inuse_connections=False)
+            logger.warning("Redis is away: %s: %s", type(error).__name__, error)
+            gevent.spawn(self.probe)
+
+    def probe(self) -> None:
+        """Close the circuit as soon as Redis answers, and what is pending was deleted."""
+        while self.open:
+            gevent.sleep(PROBE_SECONDS)
+            self.drop_needless()
+            with suppress(Exception):  # whatever it is, this has to go on
+                ping()
+                while batch := dict(islice(self.pending_deletes.items(), BATCH)):
+                    self.deliver(batch)
+                self.open = False
+                logger.warning("Redis is back")
+
+    def drop_needless(self) -> None:
+        """Drop the notes of values that have expired by themselves."""
+        now = time.monotonic()
+        needed = {key: note for key, note in self.pending_deletes.items() if note.needless_at > now}
+        self.pending_deletes = needed
+
+
+def command(*args: Any) -> Any:
+    """Run a command within REDIS_TIMEOUT; the waits for a free connection and for TCP count too."""
+    limit = settings.redis.timeout
+    with fail_after(limit, UnavailableError(f"no answer within {limit:g} s")):
+        return client().execute_command(*args)  # type: ignore[no-untyped-call]
+
+
+def ping() -> None:
+    """Ask for a sign of life, on a connection of its own: the pool's may all be in use.
+
+    While Redis is down that fails every PROBE_SECONDS; it should not be logged each time.
+    """
+    with (
+        fail_after(settings.redis.timeout, UnavailableError()),
+        redis.Redis(**connection_options(), retry=Retry(NoBackoff(), 0)) as probe,
+    ):
+        probe.ping()
+
+
+breaker = per_process(Breaker)

@@ -1,0 +1,160 @@
+"""`cached` caches the results of an expensive function in Redis.
+
+    @cached("order:{order_id}", ttl=60)
+    def load_order(order_id: int) -> Order | None:
+        return mysql.row("SELECT * FROM orders WHERE order_id = %s", order_id, into=Order)
+
+    with load_order.invalidating(order_id):
+        mysql.execute("UPDATE orders SET ... WHERE order_id = %s", order_id)
+
+Without Redis the function is just called. What is promised, and what is not: docs/cache.md.
+"""
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from math import inf
+from types import TracebackType
+from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
+from weakref import WeakValueDictionary
+
+import gevent
+import msgspec
+
+from conf.current import settings
+from utils.cache.breaker import breaker
+from utils.cache.keys import check_pattern, key_for
+from utils.cache.lease import discard, get, load_and_store
+from utils.cache.single_flight import SingleFlight
+from utils.context import per_process
+from utils.log import logger
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Two functions with one pattern would return each other's results. Weak: what is gone is forgotten.
+defined: "WeakValueDictionary[str, CachedFunction[..., Any]]" = WeakValueDictionary()
+
+
+def cached(key: str, ttl: float) -> Callable[[Callable[P, T]], "CachedFunction[P, T]"]:
+    """Cache a function's results in Redis, as JSON, for at most `ttl` seconds.
+
+    `key` is the pattern of their keys, with the name of each argument in braces. The function's
+    return annotation says how a result is read again. A None is cached for at most NONE_TTL.
+    """
+    return lambda function: CachedFunction(function, key, ttl)
+
+
+class CachedFunction(Generic[P, T]):
+    """A function whose results are cached."""
+
+    def __init__(self, function: Callable[P, T], pattern: str, ttl: float) -> None:
+        functools.update_wrapper(self, function)
+        self.function, self.pattern, self.ttl = function, pattern, ttl
+        self.name = f"{self.__module__}.{getattr(function, '__qualname__', repr(function))}"
+        self.signature = inspect.signature(function)
+        shape = check_pattern(pattern, self.signature)
+        if not 0 < ttl < inf:
+            raise ValueError(f"{pattern}: expected a ttl above 0")
+        self.decoder = result_decoder(function, pattern)
+        self.flights = per_process(SingleFlight)
+        if (other := defined.setdefault(shape, self)).name != self.name:
+            raise ValueError(f"{pattern}: {other.name} has these keys already")
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the function's result, from Redis if it is there."""
+
+        def load() -> bytes:
+            return self.encode(self.function(*args, **kwargs))
+
+        key = self.key_for(*args, **kwargs)
+        value = get(key)
+        if value is None:
+            value = self.flights().load_once(key, lambda: load_and_store(key, load, self.ttl))
+        try:
+            return self.decoder.decode(value)
+        except msgspec.DecodeError as error:
+            # Another release of the service stored it. While both run, they may do so in turns:
+            # this call does not try its luck again.
+            logger.warning("the cached value of %s cannot be read: %s", key, error)
+            discard(key, value)
+            return self.decoder.decode(load())
+
+    def encode(self, result: T) -> bytes:
+        """Return a result as JSON; TypeError if it could not be read again."""
+        try:
+            value = msgspec.json.encode(result)
+            self.decoder.decode(value)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"the result of {self.name} cannot be cached: {error}") from error
+        return value
+
+    def key_for(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the key of a call's result."""
+        call = self.signature.bind(*args, **kwargs)
+        call.apply_defaults()
+        return key_for(self.pattern, call.arguments)
+
+    def invalidating(self, *args: P.args, **kwargs: P.kwargs) -> "Invalidation":
+        """Return a context manager: `with` it around a change, a call's result is invalidated.
+
+        If the change fails, nothing is stored for as long as MySQL may still make it. A
+        transaction belongs inside as a whole: before it commits, others load the old value.
+        """
+        return Invalidation(self, self.key_for(*args, **kwargs))
+
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Delete a call's result, after a change; a load that is under way stores nothing."""
+        self.invalidate_key(self.key_for(*args, **kwargs))
+
+    def invalidate_key(self, key: str, uncertain: float = 0.0) -> None:
+        """Delete a result, at once or when Redis is back; store none for `uncertain` seconds."""
+        self.flights().forget(key)
+        breaker().invalidate(key, self.ttl + settings.request_timeout, uncertain)
+
+    def mark_uncertain(self, key: str) -> None:
+        """Delete a result of which nobody knows whether it was changed, or still will be."""
+        self.invalidate_key(key, settings.uncertain_seconds)
+
+
+class Invalidation:
+    """What `invalidating` returns; it does its work at the end of a `with`."""
+
+    def __init__(self, function: CachedFunction[..., Any], key: str) -> None:
+        self.function, self.key = function, key
+        self.entered = False
+
+    def __enter__(self) -> None:
+        self.entered = True
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.function.invalidate_key(self.key)
+        elif isinstance(error, Exception):
+            self.function.mark_uncertain(self.key)
+        else:  # the time is up, and none is left to wait for Redis
+            gevent.spawn(self.function.mark_uncertain, self.key)
+
+    def __del__(self) -> None:
+        # Python says the same of a coroutine that was never awaited.
+        if not self.entered:
+            message = f"{self.key} was not invalidated: {self.function.name}.invalidating(...)"
+            message += " does nothing without `with`; `invalidate(...)` does it at once"
+            logger.error(message)
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+def result_decoder(function: Callable[..., T], pattern: str) -> msgspec.json.Decoder[T]:
+    """Return what reads a result again; TypeError if the function returns nothing that can be."""
+    returned = get_type_hints(function, include_extras=True).get("return", inspect.Signature.empty)
+    if returned is inspect.Signature.empty:
+        raise TypeError(f"{pattern}: expected a return annotation, to read results again")
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise TypeError(f"{pattern}: expected a function that returns its result as a whole")
+    return msgspec.json.Decoder(returned)

@@ -1,0 +1,119 @@
+"""The lease: of all workers, one loads a value and stores it; the others wait for what it stores.
+
+It is a lock in Redis that lives for LEASE_SECONDS and is renewed while the load takes. So a load
+may take long, and that of a worker that died is soon taken over.
+"""
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from math import ceil
+from typing import Any
+
+import gevent
+
+from utils.cache.breaker import CircuitOpenError, breaker
+from utils.cache.scripts import (
+    ACQUIRE,
+    BUSY,
+    DISCARD,
+    RELEASE_AND_STORE,
+    RENEW,
+    UNCERTAIN,
+    lock_key,
+)
+from utils.cache.single_flight import NEVER, Loaded
+
+NONE_TTL = 5.0  # seconds: what did not exist may be created at any time
+LEASE_SECONDS = 1.0
+POLL_SECONDS = 0.02
+
+
+def get(key: str) -> bytes | None:
+    """Return the value that is stored, if any."""
+    try:
+        value: bytes | None = breaker().run("GET", key)
+    except CircuitOpenError:
+        return None
+    return value
+
+
+def load_and_store(key: str, load: Callable[[], bytes], ttl: float) -> Loaded:
+    """Load and store a value, unless another worker does so: then return what it stores."""
+    token = secrets.token_hex(8)
+    try:
+        asked_at = time.monotonic()
+        while (found := acquire(key, token)) == BUSY:
+            gevent.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))
+            asked_at = time.monotonic()
+        if isinstance(found, bytes):
+            return Loaded(found, asked_at)
+        if found == UNCERTAIN:
+            return Loaded(load(), NEVER)
+        with lease(key, token):
+            value = load()
+        asked_at = time.monotonic()
+        stored = release_and_store(key, token, value, milliseconds_to_live(value, ttl))
+        return Loaded(value, asked_at if stored else NEVER)
+    except Exception:
+        release_and_store(key, token)
+        raise
+    except BaseException:  # the time is up, and none is left to wait for Redis
+        gevent.spawn(release_and_store, key, token)
+        raise
+
+
+def acquire(key: str, token: str) -> Any:
+    """Return the value that is stored; or ACQUIRED if we are to load it, BUSY if another worker is.
+
+    UNCERTAIN means: load it, but store nothing. A change failed, and may still be made by MySQL;
+    or Redis is down.
+    """
+    lease_ms = ceil(LEASE_SECONDS * 1000)
+    try:
+        return breaker().run("EVAL", ACQUIRE, 2, key, lock_key(key), token, lease_ms)
+    except CircuitOpenError:
+        return UNCERTAIN
+
+
+@contextmanager
+def lease(key: str, token: str) -> Iterator[None]:
+    """Renew the lock for as long as the block takes."""
+
+    def renew() -> None:
+        while True:
+            gevent.sleep(LEASE_SECONDS / 3)
+            with suppress(CircuitOpenError):
+                breaker().run("EVAL", RENEW, 1, lock_key(key), token, ceil(LEASE_SECONDS * 1000))
+
+    renewer = gevent.spawn(renew)
+    try:
+        yield
+    finally:
+        renewer.kill(block=False)
+
+
+def release_and_store(key: str, token: str, value: bytes = b"", milliseconds: int = 0) -> bool:
+    """Give the lock back and store the value, if any; return False if the lock was lost.
+
+    It is lost if there was a change meanwhile, or if it could not be renewed.
+    """
+    keys = (key, lock_key(key))
+    try:
+        return bool(breaker().run("EVAL", RELEASE_AND_STORE, 2, *keys, token, value, milliseconds))
+    except CircuitOpenError:
+        return False
+
+
+def milliseconds_to_live(value: bytes, ttl: float) -> int:
+    """Return up to a tenth less than `ttl`: what was loaded at once should not expire at once."""
+    seconds = min(ttl, NONE_TTL) if value == b"null" else ttl
+    return ceil(seconds * 1000 * random.uniform(0.9, 1))
+
+
+def discard(key: str, value: bytes) -> None:
+    """Delete a value that cannot be read, unless another one was stored meanwhile."""
+    with suppress(CircuitOpenError):
+        breaker().run("EVAL", DISCARD, 1, key, value)
