@@ -58,7 +58,7 @@ def method_not_allowed(request: Request, error: MethodNotAllowed) -> Response:
     error.valid_methods = sorted({*(error.valid_methods or ()), "OPTIONS"})
     allowed = ", ".join(error.valid_methods)
     if request.method != "OPTIONS":
-        error.description = f"{request.method}, and allowed are {allowed}"
+        error.description = f"{request.method}, allowed: {allowed}"
         return g_server.error_response(request, error)
     response = Envelope(request.uuid, request.echo)
     response.headers["Allow"] = allowed
@@ -74,7 +74,7 @@ def close_files(request: Request, response: Response) -> None:
 
 
 def log_request(request: Request, response: Response, milliseconds: float) -> None:
-    """Log one line: these fields, in this order, with spaces between; the last two of a refusal."""
+    """Log one line: these fields in this order; err_msg and detail stand only in a refusal's."""
     fields = {
         "method": request.method,
         "route": request.route[:256].replace(" ", "%20"),
@@ -85,6 +85,8 @@ def log_request(request: Request, response: Response, milliseconds: float) -> No
     }
     if isinstance(response, Envelope) and response.err_code:
         fields["err_msg"] = response.err_msg
-        if response.detail:
-            fields["detail"] = response.detail
-    logger.info("%s", " ".join(map(str, fields.values())), extra={"fields": fields})
+    line = " ".join(map(str, fields.values()))
+    if isinstance(response, Envelope) and response.detail:
+        fields["detail"] = response.detail
+        line += f": {response.detail}"
+    logger.info("%s", line, extra={"fields": fields})

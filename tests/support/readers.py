@@ -54,4 +54,8 @@ PARSED: dict[str, Reader] = {
     "values": lambda request: request.values.to_dict(),
     "files": lambda request: {name: file.read() for name, file in request.files.items()},
 }
+OTHERS: dict[str, Reader] = {
+    "get_json_of_its_type": lambda request: request.get_json(),
+    "argument": lambda request: request.args["a"],
+}
 READERS = BYTES | PARSED

@@ -2,9 +2,11 @@
 
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from server import Server
 from tests.support.service import ROOT, Service
 
 ROUTES = """
@@ -24,7 +26,7 @@ ROUTES = """
         import readers
         from utils.web import Envelope
 
-        value = readers.READERS[reader](request)
+        value = (readers.READERS | readers.OTHERS)[reader](request)
         return Envelope(request.uuid, {}, len(value))
 
     @expose("/upload", methods=["POST"], max_body_bytes=60_000_000)
@@ -68,3 +70,16 @@ def proxied() -> Iterator[Service]:
     service = start(TRUSTED_PROXIES="127.0.0.1, 10.0.0.0/8")
     yield service
     service.remove()
+
+
+@pytest.fixture
+def raising(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make the method of /test raise."""
+
+    def make(error: BaseException) -> None:
+        def api_test(self: Server, request: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(Server, "api_test", api_test)
+
+    return make

@@ -119,7 +119,7 @@ def test_a_host_that_it_does_not_allow_is_refused(reading: Service, host: str) -
     assert (status, envelope["err_code"], envelope["err_msg"]) == (400, 400, "bad request")
     (line,) = [line for line in reading.log().splitlines() if envelope["uuid"] in line]
     shown = host if len(host) <= 100 else f"{host[:100]}..."
-    assert line.endswith(f"bad request Host {shown!a}")
+    assert line.endswith(f"bad request: Host {shown!a}")
 
 
 def test_http_1_1_needs_a_host_and_1_0_does_not(reading: Service) -> None:
@@ -127,5 +127,5 @@ def test_http_1_1_needs_a_host_and_1_0_does_not(reading: Service) -> None:
     status, _, envelope = exchange(reading, data)
     assert (status, envelope["err_msg"]) == (400, "bad request")
     assert f"{envelope['uuid']} " in reading.log()
-    assert "bad request no Host header" in reading.log()
+    assert "bad request: no Host header" in reading.log()
     assert exchange(reading, data.replace(b"HTTP/1.1", b"HTTP/1.0"))[0] == 200

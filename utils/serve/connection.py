@@ -81,7 +81,7 @@ class Connection:
             logger.error("unexpected error", exc_info=error)
         else:
             address = self.client[0] if isinstance(self.client, tuple) else "-"
-            line = "- - %d %d - %s %s %s"  # in the order of the application's own lines
+            line = "- - %d %d - %s %s: %.200s"  # in the order of the application's own lines
             logger.info(line, refusal.status, refusal.err_code, address, refusal, error)
         try:
             self.sock.sendall(serialize(Envelope(uuid, {}, error=refusal), uuid))

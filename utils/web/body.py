@@ -88,7 +88,7 @@ class Body:
     def receive_checked(self, size: int) -> bytes:
         length, limit = self.length, self.limit
         if length is not None and length > limit:
-            raise RequestEntityTooLarge(f"Content-Length {length}, and {limit} bytes are allowed")
+            raise RequestEntityTooLarge(f"Content-Length {length}, allowed: {limit}")
         left = (limit + 1 if length is None else length) - self.received
         if not left:
             return b""
@@ -99,7 +99,7 @@ class Body:
             raise MalformedError(broken, detail=str(error)) from error
         self.received += len(piece)
         if self.received > limit:
-            raise RequestEntityTooLarge(f"chunked, and more than the {limit} bytes allowed")
+            raise RequestEntityTooLarge(f"chunked, allowed: {limit} bytes")
         if not piece and length is not None:
             raise MalformedError(f"the body is cut short: {self.received} of {length} bytes")
         return piece

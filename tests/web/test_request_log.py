@@ -1,0 +1,127 @@
+"""Each request is one line in the log; that of a refusal says what was wrong, and with what."""
+
+import json
+from typing import Any
+
+import pytest
+from werkzeug.exceptions import Gone
+from werkzeug.test import Client
+
+from server import Server
+from tests.support.messages import exchange, post, with_length
+from tests.support.service import Service
+
+ORDER = b'{"order_id":1}'
+LARGE = ORDER + b" " * 20_000
+
+
+def test_each_request_is_one_line(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    peer = {"REMOTE_ADDR": "203.0.113.7"}
+    client.post("/test", data=ORDER, environ_overrides=peer)
+    client.post("/test", data=b"{}", environ_overrides=peer)
+    client.get("/nowhere", environ_overrides=peer)
+    lines = [record.getMessage().split(maxsplit=6) for record in caplog.records]
+    assert [[*line[:4], *line[5:]] for line in lines] == [
+        ["POST", "/test", "200", "0", "203.0.113.7"],
+        ["POST", "/test", "400", "-4", "203.0.113.7", "order_id: missing"],
+        ["GET", "/nowhere", "404", "404", "203.0.113.7", "not found: no route for '/nowhere'"],
+    ]
+    assert all(0 <= float(line[4]) < 1000 for line in lines)
+    fields = [record.fields for record in caplog.records]  # type: ignore[attr-defined]
+    names = ["method", "route", "status", "err_code", "ms", "client"]
+    assert [[*entry] for entry in fields] == [
+        names,
+        [*names, "err_msg"],
+        [*names, "err_msg", "detail"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "message", "detail"),
+    [
+        (with_length("/nowhere", ORDER), 404, "not found", "no route for '/nowhere'"),
+        (
+            with_length("/test", ORDER).replace(b"POST", b"PUT", 1),
+            405,
+            "method not allowed",
+            "PUT, allowed: OPTIONS, POST",
+        ),
+        (post("/test", host="a b"), 400, "bad request", "Host 'a b'"),
+        (post("/test?a=%FF"), 400, "bad request", "the URL is not UTF-8: '/test?a=%FF'"),
+        (
+            with_length("/test", LARGE),
+            413,
+            "request entity too large",
+            f"Content-Length {len(LARGE)}, allowed: 10000",
+        ),
+        (
+            post("/test", "Transfer-Encoding: chunked", body=b"4e20\r\n" + b" " * 20_000),
+            413,
+            "request entity too large",
+            "chunked, allowed: 10000 bytes",
+        ),
+        (
+            with_length("/test", ORDER, "Content-Encoding: br"),
+            415,
+            "unsupported media type",
+            "Content-Encoding 'br'",
+        ),
+        (
+            with_length("/read/get_json_of_its_type", ORDER, "Content-Type: text/xml"),
+            415,
+            "unsupported media type",
+            "Content-Type 'text/xml', not JSON",
+        ),
+        (with_length("/read/argument", ORDER), 400, "bad request", "no parameter 'a'"),
+        (
+            post("/test", "Transfer-Encoding: snail"),
+            400,
+            "bad request",
+            "Unsupported transfer coding: 'snail'",
+        ),
+        (post("/test", "Expect: much"), 417, "expectation failed", "Unable to comply with "),
+        (b"nonsense\r\n\r\n", 400, "bad request", "Invalid HTTP request line: 'nonsense'"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_the_log_says_more_than_the_client_is_told(
+    reading: Service, data: bytes, status: int, message: str, detail: str
+) -> None:
+    got, _, envelope = exchange(reading, data, half_close=True)
+    assert (got, envelope["err_msg"]) == (status, message)
+    (line,) = [line for line in reading.log().splitlines() if envelope["uuid"] in line]
+    assert f" 127.0.0.1 {message}: {detail}" in line
+
+
+def test_what_a_client_sent_cannot_forge_a_line_or_a_field(reading: Service) -> None:
+    for path in ("/x%20200%200%201.5%20ok", "/x%0Aforged", "/x%E2%80%A8forged", f"/{'x' * 3000}"):
+        envelope = exchange(reading, post(path, "Content-Length: 0"))[2]
+        (line,) = [line for line in reading.log().splitlines() if envelope["uuid"] in line]
+        assert line.split()[7:9] == ["404", "404"]
+        assert len(line) < 700
+
+
+def test_a_route_may_raise_an_error_of_werkzeug(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    def api_test(self: Server, request: Any) -> None:
+        raise Gone("order 7 was deleted")
+
+    monkeypatch.setattr(Server, "api_test", api_test)
+    response = client.post("/test", data=ORDER)
+    assert response.json is not None
+    assert (response.status_code, response.json["err_msg"]) == (410, "gone")
+    assert caplog.messages[0].endswith("gone: order 7 was deleted")
+
+
+def test_json_has_each_as_a_field(service: Service) -> None:
+    service.env["LOG_FORMAT"] = "json"
+    service.sh("start", check=True)
+    service.request("/nowhere")
+    entries = [json.loads(line) for line in service.log().splitlines()]
+    (entry,) = [entry for entry in entries if entry.get("route") == "/nowhere"]
+    shown = [entry[name] for name in ("status", "client", "err_msg", "detail")]
+    assert shown == [404, "127.0.0.1", "not found", "no route for '/nowhere'"]
