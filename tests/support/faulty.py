@@ -47,6 +47,7 @@ class Faulty:
         self.pause = 0.0  # seconds before the body of a request is read
         self.server = StreamServer(address, self.serve, **options)
         self.server.start()
+        assert self.server.server_port
         self.port = self.server.server_port
         self.scheme = "https" if options else "http"
 

@@ -3,10 +3,10 @@
 import itertools
 import math
 import random
-import socket
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from socket import SOCK_STREAM, getaddrinfo
 from typing import Any, NamedTuple
 
 import gevent
@@ -30,7 +30,7 @@ class Addresses:
 
     def __init__(self) -> None:
         self.known: dict[Name, tuple[float, list[Address]]] = {}
-        self.lookups: dict[Name, gevent.Greenlet[..., list[Address] | OSError]] = {}
+        self.lookups: dict[Name, gevent.Greenlet[..., OSError | None]] = {}
         # Each process begins at another address, or else all would begin at the first.
         self.turns: dict[Name, Iterator[int]] = defaultdict(
             lambda: itertools.count(random.randrange(1 << 16))
@@ -49,17 +49,28 @@ class Addresses:
         A name is looked up once at a time: gevent resolves in ten threads, and a DNS server
         that hangs would soon have them all, and with them every other name of the process.
         """
-        known_at, addresses = self.known.get(name, (-math.inf, []))
         lookup = self.lookups.get(name)
         if lookup is None or lookup.ready():
-            lookup = self.lookups[name] = gevent.spawn(resolve, name)
-        lookup.join(seconds / 2 if addresses else seconds)  # leave time to connect
-        if isinstance(lookup.value, list):
-            self.known[name] = time.monotonic(), lookup.value
-            return lookup.value
+            lookup = self.lookups[name] = gevent.spawn(self.resolve, name)
+        lookup.join(seconds / 2 if name in self.known else seconds)  # leave time to connect
+        known_at, addresses = self.known.get(name, (-math.inf, []))
         if time.monotonic() - known_at < STALE_SECONDS:
             return addresses
         raise lookup.value or TimeoutError("DNS did not answer in time")
+
+    def resolve(self, name: Name) -> OSError | None:
+        """Look a name up, and note its addresses, also if nobody waits for them any more.
+
+        They are sorted: DNS shuffles them, and turns need an order. An error is returned, for
+        gevent prints what a greenlet raises.
+        """
+        try:
+            found = getaddrinfo(*name, type=SOCK_STREAM)
+        except OSError as error:
+            return error
+        addresses = {Address(family, sockaddr) for family, _, _, _, sockaddr in found}
+        self.known[name] = time.monotonic(), sorted(addresses)
+        return None
 
     def failed(self, address: Address) -> None:
         """Note that an address does not accept connections."""
@@ -76,15 +87,3 @@ class Addresses:
     def failed_lately(self, address: Address) -> bool:
         """Return whether an address failed in the last seconds, and has not worked since."""
         return time.monotonic() - self.failed_at.get(address, -math.inf) < FAILED_SECONDS
-
-
-def resolve(name: Name) -> list[Address] | OSError:
-    """Return the addresses of a name, sorted: DNS shuffles them, and turns need an order.
-
-    An error is returned: gevent prints what a greenlet raises.
-    """
-    try:
-        found = socket.getaddrinfo(*name, type=socket.SOCK_STREAM)
-    except OSError as error:
-        return error
-    return sorted({Address(family, sockaddr) for family, _, _, _, sockaddr in found})

@@ -2,11 +2,23 @@
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
 from utils.log import logger
+
+
+class ClosingSocket(ssl.SSLSocket):
+    """A socket that is closed when its handshake is cut: gevent closes it for an OSError alone."""
+
+    def do_handshake(self, *args: Any) -> None:
+        try:
+            super().do_handshake(*args)
+        except BaseException:  # a deadline
+            self.close()
+            raise
 
 
 class TLS:
@@ -38,6 +50,7 @@ class TLS:
     def load(self) -> ssl.SSLContext:
         """Load the files; OSError, ssl.SSLError among them, if one is not as it has to be."""
         context = create_urllib3_context()
+        context.sslsocket_class = ClosingSocket
         context.load_verify_locations(self.ca_file)
         if self.cert:
             # An empty password: without one, OpenSSL would ask for it at the terminal.
