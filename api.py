@@ -1,4 +1,4 @@
-"""The business: a class a request, checked before `process()` answers it."""
+"""The business: one class for each kind of request, whose `process()` answers it."""
 
 import random
 import time
@@ -20,7 +20,7 @@ class TestResult(Struct):
 
 
 class TestApi(Api):
-    """Answer an order with a random result."""
+    """Answer an order with a random result, without any database."""
 
     echoed: ClassVar[tuple[str, ...]] = ("order_id",)
 
@@ -39,7 +39,7 @@ Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class Order(Struct):
-    """An order as it is kept; each change adds one to its version."""
+    """A row of the table; each change adds one to its version."""
 
     order_id: int
     item: str
@@ -48,7 +48,7 @@ class Order(Struct):
 
 
 class Orders(Struct):
-    """Some orders, and the `after` that leads to those behind them."""
+    """A page of orders; `after` is where the next one begins, None on the last."""
 
     orders: list[Order]
     after: int | None
@@ -56,12 +56,12 @@ class Orders(Struct):
 
 @cached("order:{order_id}", ttl=60)
 def load_order(order_id: int) -> Order | None:
-    """Return the order of this id, if there is one."""
+    """Return the order, or None."""
     return mysql.row("SELECT * FROM orders WHERE order_id = %s", order_id, into=Order)
 
 
 class CreateOrder(Api):
-    """Take an order."""
+    """Create an order."""
 
     item: Item
     quantity: Quantity = 1
@@ -87,13 +87,13 @@ class ShowOrder(Api):
 
 
 class ListOrders(Api):
-    """List orders by their ids, from behind `after` on."""
+    """List orders by their ids, beginning behind `after`."""
 
     after: Annotated[int, Meta(ge=0)] = 0
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
 
     def process(self) -> Orders:
-        """Return at most `limit` orders; one more tells whether there are more."""
+        """Return at most `limit` orders; one more is read, to see if there is a next page."""
         select = "SELECT * FROM orders WHERE order_id > %s ORDER BY order_id LIMIT %s"
         found = mysql.rows(select, self.after, self.limit + 1, into=Order)
         page = found[: self.limit]
@@ -101,7 +101,7 @@ class ListOrders(Api):
 
 
 class ChangeOrder(Api):
-    """Change an order, unless somebody else did so since the caller read it."""
+    """Change an order, if it still has the version that the caller has seen."""
 
     order_id: OrderId
     version: Annotated[int, Meta(ge=1)]

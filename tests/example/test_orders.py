@@ -58,7 +58,7 @@ def test_an_order_is_created_shown_changed_and_deleted(client: Client) -> None:
     )
 
 
-def test_a_change_of_what_has_moved_is_refused(client: Client) -> None:
+def test_a_change_of_an_outdated_version_is_refused(client: Client) -> None:
     create(client)
     change = {"item": "mate", "quantity": 1, "version": 1}
     calls = [gevent.spawn(client.put, "/orders/1", json=change) for _ in range(4)]
@@ -114,13 +114,15 @@ def test_an_order_is_read_from_the_cache(client: Client) -> None:
     answer(client.get("/orders/1"), 404)
 
 
-def test_an_order_that_was_looked_for_too_early_is_found(client: Client) -> None:
+def test_an_order_is_found_that_was_asked_for_before_it_existed(client: Client) -> None:
     answer(client.get("/orders/1"), 404)
     create(client)
     answer(client.get("/orders/1"))
 
 
-def test_without_mysql_it_is_refused_and_test_is_not(client: Client, mysql_proxy: Proxy) -> None:
+def test_without_mysql_orders_are_refused_and_test_is_answered(
+    client: Client, mysql_proxy: Proxy
+) -> None:
     create(client)
     mysql_proxy.close()
     response = client.get("/orders/1")

@@ -1,4 +1,4 @@
-"""`expose`."""
+"""`expose` and `match`: which rules may stand side by side, and what a route carries."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -39,7 +39,7 @@ def test_expose_returns_the_method_untouched() -> None:
         (("/<int(max=9):x>-<any(b,c):y>.z", ["GET"]), ("/<int(max=9):v>-<any(b,c):w>.z", ["GET"])),
     ],
 )
-def test_a_taken_rule_stops_the_start_and_names_both_places(one: Any, other: Any) -> None:
+def test_a_rule_that_is_taken_stops_the_start_and_names_both_places(one: Any, other: Any) -> None:
     @expose(one[0], methods=one[1])
     def first(self: Any) -> None: ...
 
@@ -51,7 +51,7 @@ def test_a_taken_rule_stops_the_start_and_names_both_places(one: Any, other: Any
     assert str(caught.value).count(f"{__file__}:") == 2
 
 
-def test_a_taken_endpoint_stops_the_start_and_names_both_places() -> None:
+def test_a_method_name_that_is_taken_stops_the_start_and_names_both_places() -> None:
     @expose("/a")
     def method(self: Any) -> None: ...
 

@@ -7,7 +7,7 @@ from utils import errors
 from utils.errors import ServiceError, as_service_error
 
 
-def test_a_refusal_of_http_keeps_its_status_and_headers() -> None:
+def test_an_error_of_werkzeug_keeps_its_status_and_headers() -> None:
     error = as_service_error(MethodNotAllowed(["GET", "PUT"]))
     assert (error.err_code, error.status) == (405, 405)
     assert error.headers == {"Allow": "GET, PUT"}
@@ -16,14 +16,14 @@ def test_a_refusal_of_http_keeps_its_status_and_headers() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), ServiceError("x"), KeyboardInterrupt()])
-def test_everything_else_is_a_server_error(error: BaseException) -> None:
+def test_any_other_error_is_a_server_error_without_details(error: BaseException) -> None:
     assert (type(as_service_error(error)), str(as_service_error(error))) == (
         ServiceError,
         "server error",
     )
 
 
-def test_a_subclass_is_facts() -> None:
+def test_an_error_of_your_own_is_a_code_a_status_and_a_message() -> None:
     class SoldOutError(errors.ProcessError):
         """Nothing is left."""
 

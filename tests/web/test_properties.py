@@ -39,13 +39,15 @@ def check_response(response: TestResponse, method: str = "POST") -> None:
 
 @given(BODIES)
 @settings(max_examples=500, deadline=None)
-def test_any_body(body: bytes) -> None:
+def test_any_body_is_answered_by_an_envelope(body: bytes) -> None:
     check_response(Client(g_app).post("/test", data=body))
 
 
 @given(METHODS, st.text(max_size=50), BODIES)
 @settings(max_examples=300, deadline=None)
-def test_any_method_and_path(method: str, path: str, body: bytes) -> None:
+def test_any_method_and_path_are_answered_by_an_envelope(
+    method: str, path: str, body: bytes
+) -> None:
     path = "/" + path.encode("utf-8", "replace").decode().lstrip("/")
     environ = {"PATH_INFO": path.encode().decode("latin-1")}
     response = Client(g_app).open(method=method, data=body, environ_overrides=environ)
@@ -56,7 +58,9 @@ def test_any_method_and_path(method: str, path: str, body: bytes) -> None:
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_header_over_the_wire(running: Service, headers: dict[str, str], body: bytes) -> None:
+def test_any_header_is_answered_by_an_envelope(
+    running: Service, headers: dict[str, str], body: bytes
+) -> None:
     lines = [b"POST /test HTTP/1.1", b"Host: x", b"Connection: close"]
     lines += [f"{name}: {value}".encode("latin-1") for name, value in headers.items()]
     lines += [b"Content-Length: %d" % len(body), b"", body]
@@ -67,14 +71,16 @@ def test_any_header_over_the_wire(running: Service, headers: dict[str, str], bod
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_bytes_over_the_wire(running: Service, data: bytes) -> None:
+def test_bytes_that_are_no_request_are_answered_by_an_envelope_or_not_at_all(
+    running: Service, data: bytes
+) -> None:
     answer = running.exchange(data + b"\r\n\r\n", half_close=True)
     if answer:
         check_raw(answer)
 
 
 def check_raw(answer: bytes) -> None:
-    """Check the first response in what came over the wire."""
+    """Check the first response."""
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)

@@ -77,7 +77,7 @@ def test_a_location_may_name_values_of_the_path() -> None:
         ([1], "/orders/{id}"),
         (None, "/orders/{id}"),
         (7, "/orders/{to_bytes}"),
-        ({"id": 1}, "/orders\n{id}"),
+        ({"id": 1}, "//[orders/{id}"),
     ],
 )
 def test_a_write_whose_location_is_unknown_is_a_201_and_a_line_in_the_log(

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from werkzeug.urls import iri_to_uri
 
 from utils.errors import ServiceError, as_service_error
 from utils.log import logger
@@ -59,7 +60,8 @@ class Service:
         if location is not None:
             response.status_code = HTTPStatus.CREATED
             try:
-                response.location = fill_location(location, result, path_params)
+                # Werkzeug's own iri_to_uri comes when it sends, outside of this try.
+                response.location = iri_to_uri(fill_location(location, result, path_params))
             except Exception as error:  # it is created already: a 500 would have it sent again
                 logger.error("%s answers without Location %s: %r", api.__name__, location, error)
         return response
