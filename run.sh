@@ -2,113 +2,222 @@
 # Run the service; `sh run.sh help` lists the verbs.
 set -eu
 
-ROOT=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+ROOT=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
 VENV=${VENV:-$ROOT/.venv}
-PY=$VENV/bin/python
-STAMP=$VENV/installed
+RUN_LOCK=requirements.lock
+TEST_LOCK=tests/requirements.lock
+LOCKS=$ROOT/utils/serve/locks.py
+UV='uv>=0.13,<0.14'
 cd "$ROOT"
 
 say() { printf '%s\n' "$@"; }
 warn() { printf '%s\n' "$*" >&2; }
 die() { warn "run.sh: $*"; exit 1; }
 
-# Hold the file's lock from here to the end of this script, however it ends.
-lock() {
-    exec 9>"$1"
-    "$PYTHON" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
+# Every way out passes here, so that nothing is left half done: `undo` takes back what the verb has
+# begun. After an interrupt it also sets `outcome`, which says what is true now.
+undo=:
+step=
+interrupt=
+outcome='nothing was changed'
+interrupted() { interrupt=$1 && exit "$2"; }
+leave() {
+    trap '' INT TERM HUP
+    [ -z "$step" ] || kill -KILL "-$step" 2>/dev/null || :
+    $undo
+    [ -z "$interrupt" ] || warn "run.sh: interrupted by $interrupt; $outcome"
 }
+trap leave EXIT
+trap 'interrupted INT 130' INT
+trap 'interrupted TERM 143' TERM
+trap 'interrupted HUP 129' HUP
+
+# Run a long command so that an interrupt ends it at once, with its children: the shell waits for a
+# command in the foreground before it looks at a signal.
+step() {
+    "$PYTHON" "$LOCKS" exec --session "$@" </dev/null 9>&- &
+    step=$!
+    if wait "$step"; then step=; else step=; return 1; fi
+}
+
+# Hold the file's lock from here to the end of this script, however it ends.
+hold() {
+    (: >>"$1") 2>/dev/null || die "cannot write $1"
+    exec 9>>"$1"
+    "$PYTHON" "$LOCKS" wait 9
+}
+
+# --- The environment -------------------------------------------------------------------------
+# $VENV is a link to a folder of $VENV.d. Each is made whole before the link leads to it, and is
+# never changed afterwards: a failed or interrupted installation leaves the one that works, and a
+# running service keeps its own until it is restarted. Its file `installed` comes last and lists
+# the Python and the checksums of the locks; a folder without it was never finished.
 
 find_python() {
     if [ -z "${PYTHON:-}" ]; then
-        if [ -f "$STAMP" ] && "$PY" -c '' 2>/dev/null; then PYTHON=$PY; else PYTHON=python3; fi
+        if "$VENV/bin/python" -c '' 2>/dev/null; then PYTHON=$VENV/bin/python; else PYTHON=python3; fi
     fi
     version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])') ||
-        die "cannot run $PYTHON: set PYTHON to a Python of 3.10 or newer"
+        die "cannot run $PYTHON: set PYTHON to a Python of 3.11 or newer"
     case $version in
-        2.* | 3.[0-9]) die "$PYTHON is Python $version: set PYTHON to one of 3.10 or newer" ;;
+        2.* | 3.[0-9] | 3.10) die "$PYTHON is Python $version: set PYTHON to one of 3.11 or newer" ;;
     esac
 }
 
-# Have these requirements files installed in $VENV; a half-made one has no stamp and is made anew.
+# Set PY to the Python of an environment that has these locks installed; make one if there is none.
 prepare() {
     find_python
-    installed "$@" && return
-    lock "$VENV.lock"
-    stamped "python $version" || make_venv
-    for file; do installed "$file" || install "$file"; done
-    exec 9>&-
+    remind
+    if ! has "$VENV" "$@"; then
+        hold "$VENV.lock"
+        has "$VENV" "$@" || reuse "$@" || make_environment "$@"
+        exec 9>&-
+    fi
+    ENV=$(cd -- "$VENV" && pwd -P)
+    PY=$ENV/bin/python
 }
 
-stamped() { grep -qxF "$1" "$STAMP" 2>/dev/null; }
-
-installed() {
-    stamped "python $version" || return 1
-    for file; do stamped "$file $(cksum <"$file")" || return 1; done
+# The same for a verb that also has to work where there is no environment.
+find_environment() {
+    find_python
+    ENV=$(cd -- "$VENV" 2>/dev/null && pwd -P) || ENV=$VENV
+    PY=$ENV/bin/python
 }
 
-make_venv() {
-    locate
-    ! running || die "$VENV has to be made anew: stop the service first"
+has() {
+    environment=$1
+    shift
+    [ -x "$environment/bin/python" ] && listed "python $version" || return 1
+    for file; do listed "$file $(cksum <"$file")" || return 1; done
+}
+
+listed() { grep -qxF "$1" "$environment/installed" 2>/dev/null; }
+
+# Lead the link to an environment that is there already, as after a change that was taken back.
+reuse() {
+    for candidate in "$VENV.d"/*; do
+        if has "$candidate" "$@"; then use "$candidate" && return; fi
+    done
+    return 1
+}
+
+# The link is relative, so that the folder can be renamed.
+use() {
+    if [ -d "$VENV" ] && [ ! -L "$VENV" ]; then mv "$VENV" "$VENV.d/replaced.$$"; fi
+    ln -sfn "$(basename "$VENV.d")/$(basename "$1")" "$VENV"
+}
+
+make_environment() {
+    case ${NO_INSTALL:-0} in 0) ;; *) die "$VENV lacks what $* lists, and NO_INSTALL is set" ;; esac
     warn "Creating $VENV with Python $version ..."
     "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ||
         die "$PYTHON has no venv module: install it (Debian, Ubuntu: apt install python3-venv)"
-    "$PYTHON" -m venv --clear "$VENV"
-    say "python $version" >"$STAMP"
+    mkdir -p "$VENV.d" || die "cannot make $VENV.d"
+    remove_unused
+    making=$VENV.d/$(date +%s).$$
+    undo=remove_half_made
+    step "$PYTHON" -m venv "$making" || die "cannot create $VENV$kept"
+    say "python $version" >"$making/part"
+    for file; do
+        warn "Installing $file ..."
+        # --no-deps: the lock has them all. The hashes say that they are the ones that were tested.
+        step "$making/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+            --require-hashes -r "$file" || die "cannot install $file$kept"
+        say "$file $(cksum <"$file")" >>"$making/part"
+    done
+    mv "$making/part" "$making/installed"
+    undo=:
+    use "$making"
 }
 
-install() {
-    warn "Installing $1 ..."
-    mv "$STAMP" "$STAMP.part"
-    "$PY" -m pip install --quiet --disable-pip-version-check -r "$1" || die "cannot install $1"
-    { grep -v "^$1 " "$STAMP.part"; say "$1 $(cksum <"$1")"; } >"$STAMP.new"
-    mv "$STAMP.new" "$STAMP"
+remove_half_made() { rm -rf "$making"; }
+
+# Remove environments, but not the one in use from now on, nor what a living process runs on.
+remove_unused() {
+    kept=
+    current=$(cd -- "$VENV" 2>/dev/null && pwd -P) || current=
+    [ ! -f "$VENV/installed" ] || kept="; the environment that was there is as it was"
+    for candidate in "$VENV.d"/*; do
+        [ "$(cd -- "$candidate" 2>/dev/null && pwd -P)" != "$current" ] || continue
+        "$PYTHON" "$LOCKS" holder "$candidate/installed" >/dev/null || rm -rf "$candidate"
+    done
 }
 
-# Set RUN_DIR, LOG_DIR and GRACEFUL_TIMEOUT, also where $VENV is missing or settings are wrong.
+# What is asked for, without comments: a change of one does not make the lock old.
+asked_for() { say "# of $1: $(sed 's/[[:space:]]*#.*//; /^$/d' "$1" | cksum)"; }
+
+remind() {
+    for file in requirements.txt tests/requirements.txt; do
+        [ ! -f "$file" ] || grep -qxF "$(asked_for "$file")" "${file%txt}lock" ||
+            warn "$file has changed since its lock was made: run sh run.sh lock"
+    done
+}
+
+# Pin all that is asked for, with what it needs and the hashes; versions that still fit stay.
+lock() {
+    find_python
+    tools=$(mktemp -d)
+    undo=remove_tools
+    { step "$PYTHON" -m venv "$tools" && step "$tools/bin/python" -m pip install --quiet "$UV"; } ||
+        die "cannot install $UV; the locks are as they were"
+    pin requirements
+    pin tests/requirements --constraints requirements.lock
+    say "requirements.lock and tests/requirements.lock are up to date"
+}
+
+remove_tools() { rm -rf "$tools"; }
+
+pin() {
+    file=$1
+    shift
+    cp "$file.lock" "$tools/lock" 2>/dev/null || : >"$tools/lock"
+    step "$tools/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-header --output-file "$tools/lock" "$@" "$file.txt" ||
+        die "cannot make $file.lock; it is as it was"
+    { say "# Made by \`sh run.sh lock\`." && asked_for "$file.txt" && cat "$tools/lock"; } >"$tools/new"
+    mv "$tools/new" "$file.lock"
+}
+
+# --- The running service ---------------------------------------------------------------------
+# The master is the process that holds the lock of RUN_DIR/master (utils/serve/locks.py). What it
+# says of itself stands in RUN_DIR/state (utils/serve/state.py).
+
+# Print a setting, also where there is no environment that can tell, or other settings are wrong.
+setting() {
+    "$PY" -m conf "$1" 2>/dev/null && return
+    text=$(sed -n "s/^$1=//p" "${ENV_FILE:-.env}" 2>/dev/null | tr -d "\"'") || text=
+    say "${text:-$2}"
+}
+
+# Set RUN_DIR to its one name, whatever it is called by.
 locate() {
-    values=$("$PY" -m conf RUN_DIR LOG_DIR GRACEFUL_TIMEOUT 2>/dev/null) ||
-        values=$(printf '%s\n' "${RUN_DIR:-run}" "${LOG_DIR:-logs}" 30)
-    { read -r RUN_DIR && read -r LOG_DIR && read -r GRACEFUL_TIMEOUT; } <<EOF
-$values
-EOF
-    case $RUN_DIR in /*) ;; *) RUN_DIR=$ROOT/$RUN_DIR ;; esac
-    mkdir -p "$RUN_DIR"
-    CONSOLE=$LOG_DIR/console.log
-    [ "$LOG_DIR" != - ] || CONSOLE=$RUN_DIR/console.log
+    RUN_DIR=$(setting RUN_DIR "${RUN_DIR:-run}")
+    [ ! -d "$RUN_DIR" ] || RUN_DIR=$(cd -- "$RUN_DIR" && pwd -P)
 }
 
-# Open what takes the processes' stdout and stderr: appended to, and bounded, for nobody looks at it
-# while all is well. The shell, or mkdir, says why it cannot be written.
-open_console() {
-    mkdir -p "${CONSOLE%/*}"
-    (: >>"$CONSOLE") || exit 1
-    printed=$(wc -c <"$CONSOLE")
-    [ "$printed" -gt 10000000 ] || return 0
-    mv -f "$CONSOLE" "$CONSOLE.1"
-    printed=0
+make_run_dir() {
+    locate
+    mkdir -p -- "$RUN_DIR" 2>/dev/null || die "cannot make $RUN_DIR"
+    locate
 }
 
-serve() { exec "$@" "$PY" -m gunicorn -c "$ROOT/gunicorn_conf.py" --pid "$RUN_DIR/pid" app:g_app; }
-check() { "$PY" -m gunicorn --check-config -c "$ROOT/gunicorn_conf.py" app:g_app; }
-
-# Tell whether the process is our master: a pid alone may be anybody's by now.
-is_master() {
-    if [ -d /proc/self ]; then
-        command=$(2>/dev/null tr '\0' ' ' <"/proc/$1/cmdline") || return 1
-    else
-        command=$(ps -p "$1" -o args=) || return 1
-    fi
-    case $command in
-        *" -m gunicorn -c $ROOT/gunicorn_conf.py --pid $RUN_DIR/pid app:g_app"*) ;;
-        *) return 1 ;;
-    esac
+# For a verb that changes what runs: no two of them work at once.
+take() {
+    make_run_dir
+    hold "$RUN_DIR/lock"
 }
 
 # Set pid to the running master's, or fail.
-running() {
-    pid=$(cat "$RUN_DIR/pid" 2>/dev/null) || return 1
-    case $pid in '' | *[!0-9]*) return 1 ;; esac
-    is_master "$pid"
+running() { pid=$("$PYTHON" "$LOCKS" holder "$RUN_DIR/master"); }
+
+# Print a value of the state file.
+state() { sed -n "s/^$1=//p" "$RUN_DIR/state" 2>/dev/null; }
+
+# Print it if it is a number that a shell can compute with: 08 is none, and text may be a command.
+number() {
+    value=$(state "$1")
+    case $value in '' | 0?* | *[!0-9]* | ????????????*) return 1 ;; esac
+    say "$value"
 }
 
 # Repeat a command until it succeeds; fail after that many seconds.
@@ -122,80 +231,160 @@ await() {
     done
 }
 
-serving_or_gone() { [ -s "$RUN_DIR/state" ] || ! kill -0 "$pid" 2>/dev/null; }
-gone() { ! is_master "$pid"; }
-reloaded() { [ "$(state reloads)" != "$reloads" ] || [ -f "$RUN_DIR/refused" ] || gone; }
+# Become gunicorn, as the master of RUN_DIR.
+serve() {
+    exec "$PY" "$LOCKS" exec "$@" --uses "$ENV" --master "$RUN_DIR" \
+        "$PY" -m gunicorn -c "$ROOT/gunicorn_conf.py" --pid "$RUN_DIR/pid" app:g_app
+}
 
-# Print a value of the state file, which utils/serve/state.py describes.
-state() { sed -n "s/^$1=//p" "$RUN_DIR/state" 2>/dev/null; }
+loads() { step "$PY" -m gunicorn --check-config -c "$ROOT/gunicorn_conf.py" app:g_app; }
+can_listen() { step "$PY" -m utils.serve.preflight "$@"; }
 
-# Print it if it is a number that a shell can compute with: 08 is none, and text may be a command.
-number() {
-    value=$(state "$1")
-    case $value in '' | 0?* | *[!0-9]* | ????????????*) return 1 ;; esac
-    say "$value"
+# What takes the processes' stdout and stderr; LOG_DIR=- has no folder for it.
+find_console() {
+    LOG_DIR=$(setting LOG_DIR "${LOG_DIR:-logs}")
+    [ "$LOG_DIR" != - ] || LOG_DIR=$RUN_DIR
+    console=$LOG_DIR/console.log
+}
+
+# Appended to, so that it can be rotated, and bounded, for nobody looks at it while all is well.
+open_console() {
+    find_console
+    { mkdir -p -- "$LOG_DIR" && (: >>"$console"); } 2>/dev/null || die "cannot write $console"
+    printed=$(wc -c <"$console")
+    [ "$printed" -gt 10000000 ] || return 0
+    mv -f "$console" "$console.1"
+    printed=0
 }
 
 launch() {
-    [ ! -f "$RUN_DIR/pid" ] || warn "Removing a stale pid file"
-    rm -f "$RUN_DIR/pid" "$RUN_DIR/state"
-    (serve "$PY" -c 'import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])') \
-        </dev/null >>"$CONSOLE" 2>&1 9>&- &
+    undo=abandon
+    # Whoever calls from a program that a supervisord runs is not supervised by it.
+    (unset SUPERVISOR_SERVER_URL && serve --session) </dev/null >>"$console" 2>&1 9>&- &
     pid=$!
-    if await 60 serving_or_gone && "$PY" -m utils.serve.state "$RUN_DIR"; then return; fi
+    if await 60 up_or_gone && welcome; then undo=: && return; fi
     warn "pyserver did not start:"
-    tail -c "+$((printed + 1))" "$CONSOLE" | tail -n 40 >&2
-    ! kill "$pid" 2>/dev/null || await "$GRACEFUL_TIMEOUT" gone || kill -9 "$pid"
-    rm -f "$RUN_DIR/pid" "$RUN_DIR/state"
+    tail -c "+$((printed + 1))" "$console" | tail -n 40 >&2
     exit 1
 }
 
-halt() {
-    kill -TERM "$pid"
-    await $((GRACEFUL_TIMEOUT * 2 + 30)) gone || die "pid $pid does not stop"
+welcome() { step "$PY" -m utils.serve.state "$RUN_DIR"; }
+up_or_gone() { [ "$(state pid)" = "$pid" ] || ended; }
+ended() { ! kill -0 "$pid" 2>/dev/null; }
+
+# End what has begun to start. A worker that boots does not hear TERM (gunicorn#1910): wait briefly.
+abandon() {
+    kill -TERM "$pid" 2>/dev/null || :
+    await 2 ended || kill -KILL "-$pid" 2>/dev/null || :
+    wait "$pid" 2>/dev/null || :
+    running || rm -f "$RUN_DIR/pid" "$RUN_DIR/state"
+    outcome="nothing is left running"
 }
 
+halt() {
+    undo=still_stopping
+    kill -TERM "$pid"
+    "$PYTHON" "$LOCKS" gone "$RUN_DIR/master" $(($(setting GRACEFUL_TIMEOUT 30) * 2 + 30)) ||
+        die "pid $pid does not stop"
+    undo=:
+    outcome="pyserver has stopped"
+}
+
+still_stopping() { outcome="pid $pid has been told to stop, and will"; }
+
+# --- supervisord -----------------------------------------------------------------------------
+# A supervisord that runs `run` would start again what is stopped behind its back: the verbs go
+# through it. The master left its program's name and its address in RUN_DIR/supervisor.
+
+supervised() {
+    [ -s "$RUN_DIR/supervisor" ] || return 1
+    program=$(head -n 1 "$RUN_DIR/supervisor")
+    server=$(tail -n +2 "$RUN_DIR/supervisor")
+    [ -x "$PY" ] || die "cannot ask supervisord without an environment: sh run.sh config makes one"
+    said=$(ctl pid 2>&1) && return
+    case $said in
+        *"no such file"* | *"refused connection"*) return 1 ;; # it is gone
+        *) die "cannot ask the supervisord at $server: $said" ;;
+    esac
+}
+
+ctl() { "$PY" -m supervisor.supervisorctl -s "$server" "$@" 9>&-; }
+
+# Have supervisord do it, and print what it says only if it cannot.
+ask() { said=$(ctl "$1" "$program" 2>&1) || die "supervisord cannot $1 $program: $said"; }
+
+await_supervised() {
+    { await 60 is_up && welcome; } || die "pyserver did not start: see logs/console.log"
+}
+
+is_up() { running && [ "$(state pid)" = "$pid" ]; }
+
+# --- The verbs -------------------------------------------------------------------------------
+
 start() {
-    prepare requirements.txt
-    locate
-    lock "$RUN_DIR/lock"
-    if running; then say "pyserver is already running (pid $pid)"; else open_console; launch; fi
+    prepare "$RUN_LOCK"
+    take
+    if running; then say "pyserver is already running (pid $pid)" && return; fi
+    open_console
+    can_listen || die "pyserver did not start"
+    if supervised; then ask start && await_supervised; else launch; fi
 }
 
 stop() {
-    find_python
+    find_environment
     locate
-    lock "$RUN_DIR/lock"
-    if running; then halt && say "pyserver has stopped"; else say "pyserver is not running"; fi
+    [ ! -d "$RUN_DIR" ] || take
+    if supervised; then
+        ask stop
+        say "pyserver has stopped; its supervisord waits for sh run.sh start"
+    elif running; then
+        halt
+        say "pyserver has stopped"
+    else
+        say "pyserver is not running"
+    fi
 }
 
 restart() {
-    prepare requirements.txt
-    locate
-    lock "$RUN_DIR/lock"
+    prepare "$RUN_LOCK"
+    take
     open_console
-    check || die "restart refused; what was running still is"
-    ! running || halt
-    launch
+    own=
+    if running; then own=$(state address); fi
+    { loads && can_listen "$own"; } || die "restart refused; what was running still is"
+    if supervised; then
+        ask restart
+        await_supervised
+    else
+        ! running || halt
+        launch
+    fi
 }
 
 reload() {
-    find_python
-    locate
-    lock "$RUN_DIR/lock"
+    find_environment
+    take
     running || die "pyserver is not running"
-    installed requirements.txt || die "requirements.txt has changed: new packages take a restart"
     reloads=$(number reloads) || die "pyserver is starting or stopping (pid $pid)"
+    [ -x "$RUN_DIR/environment/bin/python" ] ||
+        die "the environment that pyserver runs on is gone: sh run.sh restart makes another one"
+    has "$RUN_DIR/environment" "$RUN_LOCK" ||
+        die "$RUN_LOCK is not what pyserver was started with: new packages take a restart"
+    find_console
     rm -f "$RUN_DIR/refused"
     kill -HUP "$pid"
-    await $((GRACEFUL_TIMEOUT + 60)) reloaded || die "the workers were not replaced: see ${CONSOLE%/*}"
+    outcome="pyserver goes on reloading"
+    await $(($(setting GRACEFUL_TIMEOUT 30) + 60)) reloaded ||
+        die "the workers were not replaced: see $LOG_DIR"
     [ ! -f "$RUN_DIR/refused" ] || {
         cat "$RUN_DIR/refused" >&2
         die "reload refused; the running service is untouched"
     }
-    running || die "the service is gone: see ${CONSOLE%/*}"
+    running || die "the service is gone: see $LOG_DIR"
     say "pyserver has reloaded"
 }
+
+reloaded() { [ "$(state reloads)" != "$reloads" ] || [ -f "$RUN_DIR/refused" ] || ended; }
 
 # Set RUN_DIR to that of `sh run.sh dev`, and fail if nothing serves there.
 dev_running() {
@@ -204,53 +393,90 @@ dev_running() {
 }
 
 status() {
+    find_environment
     locate
     by=
-    running || {
-        dev_running || { say "pyserver is not running"; exit 3; }
+    if ! running; then
+        dev_running || { say "pyserver is not running" && exit 3; }
         by=" under sh run.sh dev"
-    }
-    started=$(number started) || { say "pyserver is starting or stopping (pid $pid)"; exit 0; }
+    fi
+    started=$(number started) || { say "pyserver is starting or stopping (pid $pid)" && exit 0; }
     say "pyserver is running$by" "  pid      $pid" "  address  $(state address)" \
         "  workers  $(state workers)" "  uptime   $(($(date +%s) - started)) s"
 }
 
 run() {
-    prepare requirements.txt
-    locate
-    ! running || die "pyserver is already running (pid $pid)"
-    rm -f "$RUN_DIR/pid" "$RUN_DIR/state"
+    prepare "$RUN_LOCK"
+    make_run_dir
     serve
 }
 
-module() {
-    prepare requirements.txt
-    exec "$PY" -m "$@"
+# Start a supervisord that keeps the service up; its own files are in run/ and logs/.
+supervise() {
+    prepare "$RUN_LOCK"
+    take
+    if supervised; then die "a supervisord keeps pyserver up already: $server"; fi
+    ! running || die "pyserver is running without supervisord (pid $pid): sh run.sh stop ends it"
+    { loads && can_listen; } || die "pyserver did not start"
+    mkdir -p run logs
+    undo=shut_down
+    "$PY" -m supervisor.supervisord -c supervisord.conf 9>&- || die "supervisord did not start"
+    if await 60 is_up && welcome; then undo=: && return; fi
+    warn "pyserver did not start:"
+    tail -n 40 logs/console.log >&2
+    exit 1
 }
+
+shut_down() {
+    "$PY" -m supervisor.supervisorctl shutdown >/dev/null 2>&1 || :
+    "$PYTHON" "$LOCKS" gone "$RUN_DIR/master" 60 || :
+    outcome="nothing is left running"
+}
+
+module() {
+    prepare "$RUN_LOCK"
+    use_module "$@"
+}
+
+use_module() { exec "$PY" "$LOCKS" exec --uses "$ENV" "$PY" -m "$@"; }
 
 # Run the migrations; without a MYSQL_HOST those of the MariaDB that `sh run.sh dev` has running.
 migrate() {
-    prepare requirements.txt
+    prepare "$RUN_LOCK"
     if [ -f .dev/env ] && [ -z "$("$PY" -m conf MYSQL_HOST)" ]; then
-        exec "$PY" -m utils.dev.migrate "$@"
+        use_module utils.dev.migrate "$@"
     fi
-    exec "$PY" -m utils.mysql.migrations "$@"
+    use_module utils.mysql.migrations "$@"
 }
 
 tests() {
     # Before anything is installed: this needs no packages, and takes no time.
     if [ $# -eq 0 ]; then find_python; "$PYTHON" -m tests.support.programs || exit 1; fi
-    prepare requirements.txt tests/requirements.txt
-    exec "$PY" -m pytest "$@"
+    prepare "$RUN_LOCK" "$TEST_LOCK"
+    use_module pytest "$@"
+}
+
+check() {
+    prepare "$RUN_LOCK" "$TEST_LOCK"
+    failed=0
+    for tool in 'ruff check .' 'ruff format --check .' mypy; do
+        # shellcheck disable=SC2086  # its words are the arguments
+        "$PY" -m $tool || failed=1
+    done
+    "$ENV/bin/shellcheck" run.sh .ci/run || failed=1
+    return $failed
 }
 
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-    start | stop | reload | restart | status | run) "$verb" ;;
+    start | stop | reload | restart | status | run | supervise | lock | check) "$verb" ;;
     config) module conf "$@" ;;
     migrate) migrate "$@" ;;
     dev) module utils.dev ;;
     test) tests "$@" ;;
-    *) say "usage: sh run.sh start|stop|reload|restart|status|run|dev|migrate|test|config"; [ "$verb" = help ] ;;
+    *)
+        say "usage: sh run.sh start|stop|reload|restart|status|run|supervise|dev|migrate|config|test|check|lock"
+        [ "$verb" = help ]
+        ;;
 esac

@@ -49,7 +49,7 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
             subprocess.run(
                 command, check=True, stderr=subprocess.PIPE, text=True, timeout=self.timeout
             )
-        except subprocess.SubprocessError as error:
+        except (OSError, subprocess.SubprocessError) as error:  # OSError: this Python is gone
             reason = f"{error}\n{getattr(error, 'stderr', '')}"
             self.log.error("reload refused: %s", reason)
             self.write("refused", reason)

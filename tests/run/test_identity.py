@@ -1,0 +1,142 @@
+"""One folder is one service, whatever it is called; a pid file alone proves nothing."""
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import alive
+from tests.support.running import leftovers
+from tests.support.service import Service, wait_until
+
+
+@pytest.mark.parametrize("text", ["", "abc", "0", "-1", "1", "99999999", "12 13", "$(touch x)"])
+def test_a_stale_pid_file_is_recognised(service: Service, text: str) -> None:
+    file = service.folder / "run/pid"
+    file.parent.mkdir()
+    file.write_text(text)
+    assert service.sh("status").returncode == 3
+    assert service.sh("stop").stdout == "pyserver is not running\n"
+    if text == "1":
+        service.sh("start", check=True)
+        assert service.request()[0] == 200
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", "started", "started=\npid=x\n", "started=08\n", "started=$(touch x)\n"]
+)
+def test_a_state_file_that_is_none_is_not_believed(service: Service, text: str) -> None:
+    service.sh("start", check=True)
+    state = service.folder / "run/state"
+    whole = state.read_text()
+    state.write_text(text)
+    status = service.sh("status")
+    assert (status.returncode, status.stderr) == (0, "")
+    assert status.stdout == f"pyserver is starting or stopping (pid {service.pid})\n"
+    assert service.sh("reload").returncode == 1
+    assert not (service.root / "x").exists()
+    state.write_text(whole)
+    service.sh("reload", check=True)
+
+
+def test_a_foreign_process_is_never_signalled(
+    service: Service, foreign: "subprocess.Popen[bytes]"
+) -> None:
+    run = service.folder / "run"
+    run.mkdir()
+
+    def forge(pid: int) -> None:
+        for name in ("pid", "master"):
+            (run / name).write_text(str(pid))
+        (run / "state").write_text(f"pid={pid}\nstarted=1\nreloads=0\naddress=x\nworkers={pid}\n")
+
+    for verb in ("stop", "start", "restart"):
+        service.sh("stop")
+        forge(foreign.pid)
+        service.sh(verb, check=True)
+    service.sh("stop", check=True)
+    for pid in (foreign.pid, os.getppid()):
+        forge(pid)
+        assert service.sh("reload").returncode == 1
+        assert service.sh("status").returncode == 3
+        assert service.sh("stop").stdout == "pyserver is not running\n"
+
+
+def test_the_pid_of_a_neighbour_in_the_same_folder_is_not_ours(service: Service) -> None:
+    service.sh("start", check=True)
+    other = {**service.env, "RUN_DIR": str(service.folder / "other")}
+    shutil.copytree(service.folder / "run", other["RUN_DIR"], symlinks=True)
+    for verb, code in (("status", 3), ("stop", 0), ("reload", 1)):
+        done = subprocess.run(["sh", "run.sh", verb], cwd=service.root, env=other)
+        assert done.returncode == code
+    assert alive(service.pid)
+
+
+def second_name(service: Service, kind: str) -> None:
+    """Have the service's folder be called by another name from now on."""
+    if kind == "link to the folder":
+        link = service.folder / "link"
+        link.symlink_to(service.root)
+        service.root = link
+    elif kind == "renamed folder":
+        service.root = service.root.rename(service.folder / "renamed")
+    elif kind == "link to RUN_DIR":
+        (service.folder / "link").symlink_to(service.root / "run")
+        service.env["RUN_DIR"] = str(service.folder / "link")
+    else:
+        service.env["RUN_DIR"] = {
+            "absolute": str(service.root / "run"),
+            "dots": "./utils/..//run",
+            "slashes": "run//",
+        }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["link to the folder", "renamed folder", "link to RUN_DIR", "absolute", "dots", "slashes"],
+)
+def test_the_service_is_found_under_a_second_name(service: Service, kind: str) -> None:
+    service.env.update(RUN_DIR="run", LOG_DIR="logs")
+    service.sh("start", check=True)
+    pid = int((service.root / "run/pid").read_text())
+    second_name(service, kind)
+    files = {path.name for path in (service.root / "run").iterdir()}
+    assert f"pid      {pid}" in service.sh("status", check=True).stdout
+    assert service.sh("start").stdout == f"pyserver is already running (pid {pid})\n"
+    assert service.sh("run").returncode == 1
+    assert {path.name for path in (service.root / "run").iterdir()} == files
+    assert service.request()[0] == 200
+    assert "is up at" in service.sh("restart", check=True).stdout
+    assert not alive(pid)
+    assert service.sh("stop").stdout == "pyserver has stopped\n"
+    assert leftovers(service) == []
+
+
+def test_a_reload_after_a_rename_is_left_to_a_restart(service: Service) -> None:
+    service.sh("start", check=True)
+    service.root = service.root.rename(service.folder / "renamed")
+    done = service.sh("reload")
+    assert done.returncode == 1
+    assert "reload refused; the running service is untouched" in done.stderr
+    assert service.request()[0] == 200
+
+
+def test_a_killed_run_sh_leaves_a_service_that_is_known(service: Service) -> None:
+    service.edit("api.py", "import random", "import random, time; time.sleep(1)")
+    start = service.popen("start")
+    wait_until(lambda: service.sh("status").returncode == 0)
+    os.kill(start.pid, signal.SIGKILL)
+    start.communicate()
+    wait_until(service.running_pid)
+    assert service.sh("start").stdout == f"pyserver is already running (pid {service.pid})\n"
+    assert service.sh("stop").stdout == "pyserver has stopped\n"
+
+
+def test_status_writes_nothing(service: Service) -> None:
+    before = {path: path.stat().st_mtime_ns for path in Path(service.folder).rglob("*")}
+    service.env["PYTHONDONTWRITEBYTECODE"] = "1"
+    assert service.sh("status").returncode == 3
+    assert {path: path.stat().st_mtime_ns for path in Path(service.folder).rglob("*")} == before

@@ -1,0 +1,81 @@
+"""A stop and a restart let the requests in flight finish."""
+
+import time
+from collections.abc import Callable
+
+from tests.support.running import Call, add_slow_route, leftovers, port_is_free
+from tests.support.service import Service
+
+
+def test_a_stop_lets_requests_in_flight_finish(service: Service) -> None:
+    add_slow_route(service, 2)
+    service.sh("start", check=True)
+    call = Call(service, "/slow")
+    service.sh("stop", check=True)
+    assert port_is_free(service)
+    assert leftovers(service) == []
+    assert call.status() == 200
+
+
+def test_a_restart_waits_for_requests_in_flight(service: Service) -> None:
+    add_slow_route(service, 2)
+    service.sh("start", check=True)
+    first, call = service.pid, Call(service, "/slow")
+    service.sh("restart", check=True)
+    assert call.status() == 200
+    assert service.pid != first
+    assert service.request()[0] == 200
+
+
+def test_a_request_beyond_the_graceful_timeout_does_not_hold_a_restart(service: Service) -> None:
+    service.env["GRACEFUL_TIMEOUT"] = "2"
+    add_slow_route(service, 600)
+    service.sh("start", check=True)
+    call = Call(service, "/slow")
+    started = time.monotonic()
+    service.sh("restart", check=True)
+    assert time.monotonic() - started < 300  # of the request's 600
+    assert service.request()[0] == 200
+    assert "RemoteDisconnected" in call.status() or "Reset" in call.status()
+
+
+def test_restarts_in_a_row_leave_the_service_up_after_each(service: Service) -> None:
+    service.sh("start", check=True)
+    for _ in range(3):
+        service.sh("restart", check=True)
+        assert service.request()[0] == 200
+
+
+def test_restarts_at_once_leave_one_service(service: Service) -> None:
+    service.sh("start", check=True)
+    restarts = [service.popen("restart") for _ in range(3)]
+    printed = [restart.communicate()[0] for restart in restarts]
+    assert [restart.returncode for restart in restarts] == [0, 0, 0], printed
+    assert service.request()[0] == 200
+    assert service.sh("stop").stdout == "pyserver has stopped\n"
+    assert leftovers(service) == []
+
+
+def test_a_stop_during_a_start_stops_what_has_started(service: Service) -> None:
+    start, stop = service.popen("start"), None
+    for line in start.stdout or ():
+        if "is up at" in line:
+            stop = service.popen("stop")
+    assert start.wait() == 0
+    assert stop
+    assert stop.communicate()[0] == "pyserver has stopped\n"
+    assert leftovers(service) == []
+
+
+def test_a_restart_to_a_taken_address_stops_nothing(make_service: Callable[..., Service]) -> None:
+    service, other = make_service(), make_service()
+    service.sh("start", check=True)
+    other.sh("start", check=True)
+    before = service.pid, service.workers()
+    service.env["SERVER_PORT"] = str(other.port)
+    done = service.sh("restart")
+    assert done.returncode == 1
+    assert f"{other.port}: address already in use" in done.stderr
+    assert "restart refused; what was running still is" in done.stderr
+    assert (service.pid, service.workers()) == before
+    assert service.request()[0] == 200
