@@ -1,6 +1,7 @@
-"""A table that the tests of MySQL use."""
+"""What the tests of MySQL share: a table, and a schema of their own."""
 
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
 from msgspec import structs
@@ -8,7 +9,8 @@ from msgspec import structs
 from conf.current import settings
 from tests.support.mysql import close_idle, in_use
 from tests.support.proxy import Proxy
-from tests.support.service import wait_until
+from tests.support.schema import Schema
+from tests.support.service import Service, wait_until
 from utils.dev.servers import MariaDB
 from utils.mysql import errors, execute
 
@@ -38,3 +40,14 @@ def show_values(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
             monkeypatch.setattr(module, "settings", new)
 
     return show
+
+
+@pytest.fixture
+def schema(service: Service, mariadb: MariaDB) -> Schema:
+    """A copy of the project with a database of its own and no migrations."""
+    database = f"schema_{uuid4().hex}"
+    mariadb.run(
+        f"CREATE DATABASE {database} CHARACTER SET utf8mb4",
+        f"GRANT ALL ON {database}.* TO pyserver",
+    )
+    return Schema(service, mariadb, database)

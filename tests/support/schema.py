@@ -1,0 +1,72 @@
+"""A copy of the project whose migrations a test writes."""
+
+import subprocess
+import sys
+
+from tests.support.service import Service
+from utils.dev.commands import find
+from utils.dev.servers import MariaDB
+
+MIGRATE = [sys.executable, "-m", "utils.mysql.migrations"]
+
+
+class Schema:
+    """A database of its own, and the folder of the migrations that make its schema."""
+
+    def __init__(self, service: Service, mariadb: MariaDB, database: str) -> None:
+        self.service, self.mariadb, self.database = service, mariadb, database
+        self.folder = service.root / "conf/migrations"
+        self.env = service.env
+        self.env.update(mariadb.env(), MYSQL_DATABASE=database)
+        for path in self.folder.iterdir():
+            path.unlink()
+
+    def write(self, name: str, sql: str | bytes) -> None:
+        """Write a migration."""
+        (self.folder / name).write_bytes(sql.encode() if isinstance(sql, str) else sql)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start `migrate` without waiting for it."""
+        return subprocess.Popen(
+            [*MIGRATE, *arguments],
+            cwd=self.service.root,
+            env=self.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def migrate(self, *arguments: str) -> tuple[int, str, str]:
+        """Run `migrate`, and return its exit status, output and errors."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    def refusal(self, *arguments: str) -> str:
+        """Run `migrate`, which has to fail in one line; return that."""
+        code, out, err = self.migrate(*arguments)
+        assert (code, out, err.count("\n")) == (1, "", 1), (code, out, err)
+        return err.removeprefix("migrate: ").removesuffix("\n")
+
+    def run(self, sql: str) -> list[dict[str, object]]:
+        """Run a statement as root in the database, and return its rows."""
+        return self.mariadb.run(f"USE {self.database}", sql)
+
+    def tables(self) -> set[object]:
+        """Return the names of the tables and views."""
+        return {next(iter(row.values())) for row in self.run("SHOW TABLES")}
+
+    def count(self, table: str) -> object:
+        """Return how many rows a table has."""
+        return self.run(f"SELECT COUNT(*) AS n FROM {table}")[0]["n"]
+
+    def applied(self) -> list[object]:
+        """Return the names of the migrations that are recorded."""
+        return [row["name"] for row in self.run("SELECT name FROM migrations ORDER BY number")]
+
+    def dump(self, database: str, *options: str) -> bytes:
+        """Return what mariadb-dump makes of a database."""
+        program = find("mariadb-dump") or "mysqldump"
+        socket = f"--socket={self.mariadb.folder}/socket"
+        command = [program, "--no-defaults", "-uroot", "-hlocalhost", socket, *options, database]
+        return subprocess.run(command, capture_output=True, check=True).stdout
