@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.service import Service, need, wait_until
+from tests.support.programs import need
+from tests.support.service import Service, wait_until
 from utils.dev.servers import free_port
 from utils.serve.state import UnixConnection
 

@@ -8,12 +8,9 @@ import gevent
 from gevent import monkey
 from gunicorn.workers.base_async import AsyncWorker
 
-from utils.context import request_uuid
-from utils.errors import ServiceError
 from utils.log import logger
-from utils.serve.parser import Parser, Request, as_service_error
-from utils.web.envelope import Envelope
-from utils.web.request import choose_uuid
+from utils.serve.parser import Parser, Request
+from utils.serve.refusal import refusal
 
 LINGER = 2.0  # seconds
 GRACE = 0.1  # seconds that a request which is on its way gets when the service stops
@@ -74,17 +71,8 @@ class Connection:
 
     def refuse(self, error: BaseException) -> None:
         """Respond to what is refused, or fails, outside of the application."""
-        uuid = choose_uuid(None)
-        request_uuid.set(uuid)
-        refusal = as_service_error(error)
-        if refusal.err_code == ServiceError.err_code:
-            logger.error("unexpected error", exc_info=error)
-        else:
-            address = self.client[0] if isinstance(self.client, tuple) else "-"
-            line = "- - %d %d - %s %s: %.200s"  # in the order of the application's own lines
-            logger.info(line, refusal.status, refusal.err_code, address, refusal, error)
         try:
-            self.sock.sendall(serialize(Envelope(uuid, {}, error=refusal), uuid))
+            self.sock.sendall(refusal(error, self.client))
             self.linger(LINGER)
         except OSError as lost:
             logger.debug("connection lost: %s", lost)
@@ -96,19 +84,12 @@ class Connection:
 
     def discard_input(self) -> None:
         while self.sock.recv(65536):
-            pass
+            gevent.sleep(0)  # or else data that is always there stops the clock
 
     def stop(self) -> None:
         """End the connection, unless a request is in flight or has just come in."""
         if self.request is None and not has_input(self.sock):
             self.greenlet.kill(block=False)
-
-
-def serialize(response: Envelope, uuid: str) -> bytes:
-    """Return the response as it goes over the wire, the last one of its connection."""
-    response.headers.extend({"X-Request-ID": uuid, "Connection": "close"})
-    head = f"HTTP/1.1 {response.status}\r\n{response.headers}"
-    return head.encode("latin-1") + response.get_data()
 
 
 def has_input(sock: Any) -> bool:

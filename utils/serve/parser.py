@@ -5,41 +5,17 @@ gunicorn would send before the application is called, and `Body._read_reader`, t
 every way to read the body goes.
 """
 
-from http import HTTPStatus
 from typing import Any
 
+import gevent
 from gunicorn.http import body, message, parser
-from gunicorn.http.errors import (
-    ConfigurationProblem,
-    ExpectationFailed,
-    ForbiddenProxyRequest,
-    InvalidResponseHeader,
-    InvalidResponseHeaderName,
-    LimitRequestHeaders,
-    LimitRequestLine,
-    ParseException,
-)
+from gunicorn.http.errors import ParseException
 
-from utils.errors import HTTPError, ServiceError
+from utils.serve.refusal import describe_head
 
-# The other faults are 400. RFC 9112, 6.1 has 501 for an unknown transfer coding; only the client
-# can correct it, so it gets 400 as well.
-STATUSES: dict[type[Exception], HTTPStatus] = {
-    ConfigurationProblem: HTTPStatus.NOT_FOUND,  # a path that is not below SCRIPT_NAME
-    ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
-    ForbiddenProxyRequest: HTTPStatus.FORBIDDEN,
-    LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-    LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
-}
-APPLICATION_FAULTS = (InvalidResponseHeader, InvalidResponseHeaderName)
-
-
-def as_service_error(error: BaseException) -> ServiceError:
-    """Return what gunicorn refuses as an HTTPError; anything else is unexpected."""
-    if not isinstance(error, ParseException) or isinstance(error, APPLICATION_FAULTS):
-        return ServiceError()
-    status = STATUSES.get(type(error), HTTPStatus.BAD_REQUEST)
-    return HTTPError(status.phrase.lower(), status=status)
+# A body that comes as fast as it is read never lets gevent switch: neither other connections nor
+# timeouts nor the worker's heartbeat would get a turn.
+TURN = 1 << 18
 
 
 class Body(body.Body):  # type: ignore[misc]
@@ -48,6 +24,7 @@ class Body(body.Body):  # type: ignore[misc]
     def __init__(self, request: "Request", reader: Any) -> None:
         super().__init__(reader)
         self.request = request
+        self.turn = 0  # bytes read since the other connections had theirs
 
     def _read_reader(self, size: int) -> bytes:
         self.request.send_continue()
@@ -59,6 +36,10 @@ class Body(body.Body):  # type: ignore[misc]
         except BaseException:  # a deadline: a chunk may be half read
             self.failed = True
             raise
+        self.turn += len(data)
+        if self.turn > TURN:
+            self.turn = 0
+            gevent.sleep(0)
         if len(data) < min(size, missing):  # gunicorn takes a lost connection for the end (#3234)
             self.failed = True
             raise OSError(f"the body is cut short: {missing - len(data)} bytes are missing")
@@ -72,8 +53,19 @@ class Request(message.Request):  # type: ignore[misc]
     _expected_100_continue: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        self.head: list[str] = []
+        try:
+            super().__init__(*args, **kwargs)
+        except ParseException as error:
+            error.add_note(f"{self.method or '-'} {self.path or '-'}")
+            error.add_note(describe_head(error, self.head))
+            raise
         self.awaits_continue, self._expected_100_continue = self._expected_100_continue, False
+
+    def parse_headers(self, data: bytes, from_trailer: bool = False) -> Any:
+        if not from_trailer:
+            self.head = data.decode("latin-1").split("\r\n")
+        return super().parse_headers(data, from_trailer)
 
     def set_body_reader(self) -> None:
         super().set_body_reader()
