@@ -8,15 +8,14 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from api import load_order
+from tests.example.orders import CREATE
 from tests.support.mysql import close_idle
 from tests.support.proxy import Proxy
-from tests.support.service import ROOT, wait_until
+from tests.support.service import wait_until
 from utils.cache.breaker import breaker
 from utils.cache.redis import client
 from utils.dev.servers import MariaDB
 from utils.mysql import mysql
-
-CREATE = (ROOT / "conf/migrations/0001_create_orders.sql").read_text()
 
 
 @pytest.fixture(autouse=True)

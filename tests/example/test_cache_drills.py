@@ -1,0 +1,58 @@
+"""Drills: what the service promises of its cache, while Redis fails or everybody comes at once."""
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+from gevent.pool import Pool as Greenlets
+
+from tests.example.orders import SOON, show
+from tests.support.service import Service, wait_until
+from utils.dev.servers import MariaDB, Redis
+
+
+def test_two_hundred_clients_on_a_cold_key_load_it_once(service_with_orders: Service) -> None:
+    service = service_with_orders
+    service.env |= {"WORKERS": "4", "LOG_LEVEL": "DEBUG"}
+    service.edit("api.py", '"SELECT * FROM orders WHERE', '"SELECT *, SLEEP(0.3) FROM orders WHERE')
+    service.sh("start", check=True)
+    replies = Greenlets(200).map(lambda _: show(service), range(200))
+    assert Counter(reply.status for reply in replies) == {200: 200}
+    assert service.log().count("SLEEP(0.3)") == 1
+
+
+def selects(server: MariaDB) -> int:
+    """Return how many SELECTs a server has seen."""
+    return int(server.run("SHOW GLOBAL STATUS LIKE 'Com_select'")[0]["Value"])
+
+
+def test_redis_stopped_paused_and_back(
+    service_with_orders: Service, tmp_path: Path, mariadb: MariaDB
+) -> None:
+    service, server = service_with_orders, Redis(tmp_path)
+    server.start()
+    service.env.update(server.env(), WORKERS="1", REDIS_TIMEOUT=str(SOON))
+    service.sh("start", check=True)
+
+    def shown_in() -> float:
+        reply = show(service)
+        assert reply.status == 200
+        return reply.seconds
+
+    def is_cached() -> bool:
+        before = selects(mariadb)
+        shown_in()
+        return selects(mariadb) == before
+
+    shown_in()
+    assert is_cached()
+    server.stop()
+    assert max(shown_in() for _ in range(50)) < SOON
+    server.start()
+    wait_until(is_cached)
+    server.send(signal.SIGSTOP)
+    assert shown_in() >= SOON
+    assert max(shown_in() for _ in range(50)) < SOON
+    server.send(signal.SIGCONT)
+    wait_until(is_cached)
+    server.stop()
