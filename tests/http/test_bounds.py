@@ -5,6 +5,7 @@ import time
 
 import gevent
 import pytest
+from gevent.server import StreamServer
 
 from tests.support.faulty import Faulty
 from tests.support.floods import flood
@@ -27,6 +28,7 @@ def ask(upstream: Upstream, name: object) -> str:
         ("/hang_up", "warehouse closed the connection early"),
         ("/garbage", "warehouse sent an invalid response"),
         ("/not_zipped", "warehouse sent an invalid response"),
+        ("/zipped_twice", "warehouse sent an invalid response"),
         ("/big", "warehouse answered more than 4194304 bytes"),
         ("/endless", "warehouse answered more than 4194304 bytes"),
         ("/bomb", "warehouse answered more than 4194304 bytes"),
@@ -173,3 +175,20 @@ def test_a_large_body_may_take_longer_to_send_than_to_connect(faulty: Faulty) ->
     faulty.pause = 0.5
     assert upstream.post("/status/200", content=bytes(32 << 20)).status == 200
     assert len(faulty.requests[0].body) == 32 << 20
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_refusal_before_the_body_is_sent_is_read(method: str) -> None:
+    def refuse(sock: socket.socket, _: object) -> None:
+        with sock:
+            sock.recv(1000)
+            sock.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(65536):
+                pass
+
+    server = StreamServer(("127.0.0.1", 0), refuse)
+    server.start()
+    upstream = Upstream("warehouse", f"http://127.0.0.1:{server.server_port}", total_timeout=20)
+    assert upstream.request(method, "/", content=bytes(32 << 20)).status == 413
+    server.stop()

@@ -66,6 +66,12 @@ def test_cookies_are_neither_kept_nor_sent(faulty: Faulty, upstream: Upstream) -
     assert all("cookie" not in request.headers for request in faulty.requests)
 
 
+def test_cookies_are_not_even_parsed(upstream: Upstream) -> None:
+    response = upstream.get("/odd_cookie")
+    assert response.status == 200
+    assert response.headers["set-cookie"].startswith("a=b; Max-Age=999")
+
+
 def test_nothing_is_taken_from_the_environment(
     faulty: Faulty, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -169,6 +169,9 @@ class Faulty:
     def bomb(self, sock: Any, request: Received) -> None:
         self.answer(sock, BOMB, "200 OK", "Content-Encoding: gzip")
 
+    def zipped_twice(self, sock: Any, request: Received) -> None:
+        self.answer(sock, gzip.compress(BOMB), "200 OK", "Content-Encoding: gzip, gzip")
+
     def zipped(self, sock: Any, request: Received) -> None:
         self.answer(sock, gzip.compress(b'{"id":"z"}'), "200 OK", "Content-Encoding: gzip")
 
@@ -194,6 +197,10 @@ class Faulty:
 
     def redirect_again(self, sock: Any, request: Received) -> None:
         self.answer(sock, b"", "302 Found", f"Location: {request.target}")
+
+    def odd_cookie(self, sock: Any, request: Received) -> None:
+        """Send a cookie that http.cookiejar cannot parse."""
+        self.answer(sock, b"{}", "200 OK", f"Set-Cookie: a=b; Max-Age={'9' * 500}")
 
     def cookie(self, sock: Any, request: Received) -> None:
         self.answer(sock, b"{}", "200 OK", "Set-Cookie: a=b; Path=/")

@@ -23,7 +23,8 @@ from utils.http.url import check_proxy, parse_base_url, quote_path
 from utils.log import logger
 from utils.timing import timed
 
-CHUNK_BYTES = 1 << 16
+# Not larger: urllib3 copies what is left of a chunk for each member of a gzip file in it.
+CHUNK_BYTES = 1 << 14
 
 
 class TotalTimeoutError(Exception):
@@ -142,6 +143,9 @@ class Upstream:
         # 407 is a proxy's, and 429 asks for a pause: neither answers the caller's question.
         if not 200 <= status < 500 or status in (407, 429):
             raise unavailable(self.name, f"answered {status}")
+        # A bomb within a bomb costs seconds at each layer before a byte can be counted.
+        if "," in response.headers.get("Content-Encoding", ""):
+            raise unavailable(self.name, "sent an invalid response", "two content codings")
         body = bytearray()
         for chunk in response.iter_content(CHUNK_BYTES):
             body += chunk
