@@ -1,7 +1,6 @@
 """The errors that a caller sees: one tree, in which a class is a row of the table of codes."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from werkzeug.exceptions import BadRequestKeyError, HTTPException
 
@@ -94,18 +93,6 @@ class ConflictError(HTTPError):
     """Raise if the resource was changed meanwhile, or exists already."""
 
     err_code, status, message = 409, 409, "conflict"
-
-
-@contextmanager
-def map_exceptions(table: Mapping[type[Exception], type[ServiceError]]) -> Iterator[None]:
-    """Raise a library's errors as ours; an error is looked up by its class, then by its bases."""
-    try:
-        yield
-    except tuple(table) as error:
-        for cls in type(error).__mro__:
-            if cls in table:
-                raise table[cls]() from error
-        raise
 
 
 def as_service_error(error: BaseException) -> ServiceError:

@@ -58,6 +58,19 @@ class Note:
     price: Decimal
 
 
+class Span(Struct):
+    """A Struct with a check of its own."""
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if self.start == self.end:
+            raise ValueError
+        if self.start > self.end:
+            raise ValueError("URL `x` - at `$` is no end")
+
+
 UTC = datetime.UTC
 NOON = datetime.datetime(2026, 1, 2, 12, 0, 0, 5, tzinfo=UTC)
 ID = uuid.UUID("c3b1a5b4-3f6b-4b9e-8d6e-0e3c2ad2a1f7")
@@ -109,6 +122,8 @@ JSON = [
     (Point, "[1, 0.10]", Point(1, Decimal("0.10"))),
     (Line, '{"price": 0.10, "unknown": 1e999}', Line(Decimal("0.10"))),
     (list[Line], '[{"price": 1, "count": 0}]', "value[0].count: expected int >= 1"),
+    (Span, '{"start": 1, "end": 1}', "value: invalid value"),
+    (Span, '{"start": 2, "end": 1}', "value: URL x - at $ is no end"),
     (Note, '{"price": 0.10}', Note(Decimal("0.10"))),
     (Note, '{"price": "NaN"}', "value.price: the number is not finite"),
     (Cash | Card, '{"type": "cash", "amount": 0.10}', Cash(Decimal("0.10"))),

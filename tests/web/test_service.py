@@ -98,20 +98,20 @@ class Line:
 UNENCODABLE = [Line(), [Line()], ValueError("x"), "\ud800", {Line(): 1}, (line for line in "ab")]
 
 
-def run(result: Any, method: str = "POST", echo: Any = 7) -> Any:
-    """Respond to a request whose `process()` did its work and returned this."""
+def run(result: Any, method: str = "POST", sent: list[Any] | None = None) -> Any:
+    """Respond to a request whose `process()` did its work, added to a field, and returned this."""
 
     class Write(Api):
-        echoed: ClassVar[tuple[str, ...]] = ("order_id",)
+        echoed: ClassVar[tuple[str, ...]] = ("order_ids",)
 
-        order_id: Any
+        order_ids: list[Any]
 
         def process(self) -> Any:
-            self.order_id = echo
+            self.order_ids += sent or []
             return result
 
-    body = b'{"order_id":7}' if method == "POST" else b""
-    environ = EnvironBuilder(method=method, data=body, query_string="order_id=7").get_environ()
+    body = b'{"order_ids":["7"]}' if method == "POST" else b""
+    environ = EnvironBuilder(method=method, data=body, query_string="order_ids=7").get_environ()
     return Service().respond(Write, Request(environ))
 
 
@@ -122,7 +122,7 @@ def test_a_write_whose_result_json_cannot_hold_is_answered_without_it(
     response = run(result)
     answer = json.loads(response.data)
     assert (response.status_code, answer["err_code"]) == (200, 0)
-    assert (answer["order_id"], answer["data"]) == (7, None)
+    assert (answer["order_ids"], answer["data"]) == (["7"], None)
     (record,) = caplog.records
     assert record.levelname == "ERROR"
     assert record.exc_info
@@ -139,5 +139,5 @@ def test_a_get_whose_result_json_cannot_hold_fails() -> None:
         run(Line(), "GET")
 
 
-def test_the_echo_is_what_was_sent_whatever_process_does_to_it() -> None:
-    assert json.loads(run("done", echo=Line()).data)["order_id"] == 7
+def test_the_echo_is_what_was_sent_whatever_process_does_to_a_field() -> None:
+    assert json.loads(run("done", sent=[Line()]).data)["order_ids"] == ["7"]
