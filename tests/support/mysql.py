@@ -9,6 +9,7 @@ import pytest
 from msgspec import structs
 
 from conf.current import settings
+from tests.support.service import wait_until
 from utils.dev.servers import MariaDB
 from utils.errors import UnavailableError
 from utils.mysql import connection as mysql_connection
@@ -34,10 +35,12 @@ def connections(server: MariaDB, condition: str = "1") -> list[dict[str, Any]]:
 
 
 def kill_all(server: MariaDB) -> None:
-    """Kill these connections."""
-    for connection in connections(server):
+    """Kill these connections, and return when they are gone: a KILL does not wait for that."""
+    killed = {connection["ID"] for connection in connections(server)}
+    for number in killed:
         with suppress(pymysql.err.OperationalError):  # it may have ended by itself
-            server.run(f"KILL {connection['ID']}")
+            server.run(f"KILL {number}")
+    wait_until(lambda: killed.isdisjoint(row["ID"] for row in connections(server)))
 
 
 def cents(server: MariaDB) -> list[int]:

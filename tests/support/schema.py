@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from tests.support.service import Service
-from utils.dev.commands import find
+from utils.dev.commands import which
 from utils.dev.servers import MariaDB
 
 MIGRATE = [sys.executable, "-m", "utils.mysql.migrations"]
@@ -66,7 +66,7 @@ class Schema:
 
     def dump(self, database: str, *options: str) -> bytes:
         """Return what mariadb-dump makes of a database."""
-        program = find("mariadb-dump") or "mysqldump"
+        program = which("mariadb-dump") or "mysqldump"
         socket = f"--socket={self.mariadb.folder}/socket"
         command = [program, "--no-defaults", "-uroot", "-hlocalhost", socket, *options, database]
         return subprocess.run(command, capture_output=True, check=True).stdout

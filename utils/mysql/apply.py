@@ -52,9 +52,14 @@ def record(connection: Connection, name: str, checksum: str) -> None:
     query(connection, insert, name[:4], name, checksum)
 
 
-def code_of(error: MySQLError) -> object:
+def code_of(error: Exception) -> object:
     """Return MySQL's number of the error."""
     return error.args[0] if error.args else None
+
+
+def is_refusal(error: Exception) -> bool:
+    """Return whether MySQL refused the statement; or else its answer is missing or broken."""
+    return isinstance(error, MySQLError) and code_of(error) not in LOST_ERRORS
 
 
 class Migration:
@@ -78,12 +83,12 @@ class Migration:
         """
         self.wait, self.tell = wait, tell
         self.connection = connect()
+        self.check_sizes()
         try:
-            self.check_sizes()
             query(self.connection, f"SET lock_wait_timeout = {LOCK_WAIT}")
             self.run()
-        except MySQLError as error:
-            stays = self.unclear if code_of(error) in LOST_ERRORS else self.refused
+        except Exception as error:
+            stays = self.refused if is_refusal(error) else self.unclear
             raise MigrationError(f"{self.name}, {self.step}: {error}; {stays}") from None
         except KeyboardInterrupt:
             with suppress(Exception):  # the server would go on with the statement
@@ -125,7 +130,7 @@ class Migration:
                 self.send(statement)
             record(self.connection, self.name, self.checksum)
         except MySQLError:
-            self.roll_back()
+            self.roll_back()  # for another try, and to learn what it leaves behind
             raise
         self.step, self.unclear = "COMMIT", "`migrate status` shows if it is done"
         self.connection.commit()
