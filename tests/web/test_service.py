@@ -141,3 +141,16 @@ def test_a_get_whose_result_json_cannot_hold_fails() -> None:
 
 def test_the_echo_is_what_was_sent_whatever_process_does_to_a_field() -> None:
     assert json.loads(run("done", sent=[Line()]).data)["order_ids"] == ["7"]
+
+
+def test_a_value_in_the_path_may_have_any_name() -> None:
+    class Show(Api):
+        api: int
+        request: int
+
+        def process(self) -> Any:
+            return [self.api, self.request]
+
+    request = Request(EnvironBuilder(method="GET").get_environ())
+    values: dict[str, Any] = {"api": 1, "request": 2}
+    assert json.loads(Service().respond(Show, request, **values).data)["data"] == [1, 2]

@@ -20,7 +20,7 @@ from utils.web.request import Request
 class Service:
     """What the methods of `Server` call."""
 
-    def respond(self, api: type[Api], request: Request, **path_params: Any) -> Envelope:
+    def respond(self, api: type[Api], request: Request, /, **path_params: Any) -> Envelope:
         """Build the api class from the request, and respond with what `process()` returns.
 
         GET, HEAD and DELETE have their fields in the query, other methods in the JSON body;
@@ -29,7 +29,7 @@ class Service:
         return self.run(api, request, path_params)
 
     def created(
-        self, api: type[Api], request: Request, location: str, **path_params: Any
+        self, api: type[Api], request: Request, /, location: str, **path_params: Any
     ) -> Envelope:
         """Respond as `respond` does, but with 201 and the URL path of what was created.
 

@@ -3,8 +3,9 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -55,21 +56,21 @@ def unfit_number(value: Any) -> tuple[str, str] | None:
         if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
             return "", "the number is not finite"
     elif not isinstance(value, str):
-        for step, inner in inner_values(value):
+        form, inner_values = inside(value)
+        for step, inner in inner_values:
             if found := unfit_number(inner):
-                return step + found[0], found[1]
+                return form.format(step) + found[0], found[1]
     return None
 
 
-def inner_values(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the values in this one, keys too, each with its step of the path."""
+def inside(value: Any) -> tuple[str, Iterable[tuple[Any, Any]]]:
+    """Return the values in this one by their steps of the path, and the form of such a step."""
     if isinstance(value, dict):
-        for key, inner in value.items():
-            yield f"[{key!r}]", key
-            yield f"[{key!r}]", inner
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for index, inner in enumerate(value):
-            yield f"[{index}]", inner
-    elif dataclasses.is_dataclass(value):
-        for field in dataclasses.fields(value):
-            yield f".{field.name}", getattr(value, field.name)
+        keys = ((key, key) for key in value if not isinstance(key, str))
+        return "[{!r}]", chain(keys, value.items())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return "[{}]", enumerate(value)
+    if dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value)]
+        return ".{}", [(name, getattr(value, name)) for name in names]
+    return "", ()
