@@ -6,6 +6,7 @@ monkey.patch_all()
 
 import atexit
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -29,7 +30,7 @@ mysql_port, redis_port = free_port(), free_port()
 os.environ.update(
     MYSQL_HOST="127.0.0.1",
     MYSQL_PORT=str(mysql_port),
-    MYSQL_PASSWORD="pyserver",
+    MYSQL_PASSWORD=secrets.token_urlsafe(),
     MYSQL_POOL_SIZE="4",
     MYSQL_POOL_TIMEOUT="0.5",
     MYSQL_CONNECT_TIMEOUT="0.5",
@@ -37,6 +38,7 @@ os.environ.update(
     MYSQL_WRITE_TIMEOUT="1",
     REDIS_HOST="127.0.0.1",
     REDIS_PORT=str(redis_port),
+    REDIS_PASSWORD=secrets.token_urlsafe(),
 )
 
 from werkzeug.test import Client

@@ -154,7 +154,7 @@ def test_a_transaction_starts_again_when_a_watched_key_changed(redis: Redis) -> 
 
 
 def test_a_replica_is_left_for_the_new_master(redis: Redis, redis_proxy: Proxy) -> None:
-    with redis_py.Redis(port=redis.port) as server:
+    with redis_py.Redis(port=redis.port, password=redis.password) as server:
         server.replicaof("127.0.0.1", 1)
         with pytest.raises(UnavailableError):
             client().set("a", 1)

@@ -202,7 +202,7 @@ def test_a_redis_that_became_a_replica_is_left(
     master = Redis(tmp_path)
     master.start()
     try:
-        with redis_py.Redis(port=redis.port) as old:
+        with redis_py.Redis(port=redis.port, password=redis.password) as old:
             redis_proxy.target = master.port
             old.replicaof("127.0.0.1", master.port)
             (load.invalidate if change else load)("a" if change else "b")

@@ -26,7 +26,7 @@ def service_with_orders(
     """A service, not started, whose table has ten orders and whose cache is empty."""
     insert = "INSERT INTO orders (item, quantity) SELECT 'tea', 1 FROM seq_1_to_10"
     mariadb.run("USE pyserver", "DROP TABLE IF EXISTS orders", CREATE, insert)
-    with redis.Redis(port=redis_server.port) as client:
+    with redis.Redis(port=redis_server.port, password=redis_server.password) as client:
         client.flushdb()
     env = {
         **mariadb.env(),

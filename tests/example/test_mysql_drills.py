@@ -90,7 +90,7 @@ def test_a_deadline_is_kept_and_leaves_no_query_behind(
         f"\"SELECT *, GET_LOCK('busy', {lock_seconds}) AS s FROM orders WHERE order_id >",
     )
     service.sh("start", check=True)
-    with pymysql.connect(unix_socket=f"{mariadb.folder}/socket", user="root") as connection:
+    with pymysql.connect(unix_socket=str(mariadb.socket), user=mariadb.user) as connection:
         connection.query("SELECT GET_LOCK('busy', 0)")
         replies = Greenlets(10).map(
             lambda _: Reply(service, "/orders", None, "GET", X_Request_Timeout_Ms="300"), range(30)

@@ -21,7 +21,7 @@ def client(schema: Schema) -> Iterator["pymysql.connections.Connection"]:
         host="127.0.0.1",
         port=schema.mariadb.port,
         user="pyserver",
-        password="pyserver",
+        password=schema.mariadb.password,
         database=schema.database,
     ) as connection:
         yield connection

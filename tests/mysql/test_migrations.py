@@ -113,7 +113,10 @@ def test_one_that_is_killed_does_not_lock_out_the_next(schema: Schema) -> None:
 def test_the_wait_for_another_one_is_bounded(schema: Schema) -> None:
     lock = f"migrations of {schema.database}"[:64]
     other = pymysql.connect(
-        host="127.0.0.1", port=schema.mariadb.port, user="pyserver", password="pyserver"
+        host="127.0.0.1",
+        port=schema.mariadb.port,
+        user="pyserver",
+        password=schema.mariadb.password,
     )
     with other, other.cursor() as cursor:
         cursor.execute(f"SELECT GET_LOCK('{lock}', 0)")

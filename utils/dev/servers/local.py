@@ -1,6 +1,8 @@
 """A server process of our own, with its data in a folder that nobody else can enter."""
 
+import os
 import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -27,10 +29,12 @@ class LocalServer:
     """A server that listens on a free port and on a socket in its folder."""
 
     programs: ClassVar[tuple[str, ...]]  # the server itself is the first one
+    setting: ClassVar[str]  # of the password
 
     def __init__(self, folder: Path) -> None:
         ensure_installed(*self.programs)
         self.folder = folder
+        self.password = os.environ.get(self.setting) or secrets.token_urlsafe()
         self.socket = folder / "socket"
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None

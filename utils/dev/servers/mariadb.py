@@ -8,6 +8,7 @@ from shlex import quote
 from typing import Any
 
 import pymysql
+from pymysql.converters import escape_string
 from pymysql.cursors import DictCursor
 
 from utils.dev.commands import run, which
@@ -18,10 +19,11 @@ class MariaDB(LocalServer):
     """A MariaDB on a free port of 127.0.0.1, with a database `pyserver` and a user for it."""
 
     programs = ("mariadbd", "mariadb-install-db")
+    setting = "MYSQL_PASSWORD"
 
     @property
     def user(self) -> str:
-        """The user we run as, not the one that $USER names: MariaDB's administrator is to be us."""
+        """The user we run as, who is MariaDB's administrator too; $USER may be another one."""
         return pwd.getpwuid(os.geteuid()).pw_name
 
     def command(self) -> list[str]:
@@ -34,6 +36,7 @@ class MariaDB(LocalServer):
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",
+            f"--secure-file-priv={self.folder}",  # no statement reads or writes files elsewhere
         ]
 
     def prepare(self) -> None:
@@ -52,8 +55,10 @@ class MariaDB(LocalServer):
                     "--no-defaults",
                     f"--user={self.user}",
                     f"--datadir={elsewhere}/data",
-                    "--auth-root-authentication-method=normal",
+                    "--auth-root-authentication-method=socket",
+                    f"--auth-root-socket-user={self.user}",
                     "--skip-test-db",
+                    "--force",  # also if this machine's name cannot be looked up
                 ]
             )
             shutil.move(f"{elsewhere}/data", made)
@@ -64,7 +69,8 @@ class MariaDB(LocalServer):
         super().start()
         self.run(
             "CREATE DATABASE IF NOT EXISTS pyserver CHARACTER SET utf8mb4",
-            "CREATE USER IF NOT EXISTS pyserver IDENTIFIED BY 'pyserver'",
+            "CREATE USER IF NOT EXISTS pyserver",
+            f"ALTER USER pyserver IDENTIFIED BY '{escape_string(self.password)}'",
             "GRANT ALL ON pyserver.* TO pyserver",
         )
 
@@ -72,7 +78,7 @@ class MariaDB(LocalServer):
         """Run statements as the administrator, and return the last one's rows."""
         with (
             pymysql.connect(
-                unix_socket=str(self.socket), user="root", autocommit=True
+                unix_socket=str(self.socket), user=self.user, autocommit=True
             ) as connection,
             connection.cursor(DictCursor) as cursor,
         ):
@@ -81,13 +87,13 @@ class MariaDB(LocalServer):
             return list(cursor.fetchall())
 
     def login(self) -> str:
-        return f"mariadb --socket={quote(str(self.socket))} --user=root pyserver"
+        return f"mariadb --socket={quote(str(self.socket))} --user={self.user} pyserver"
 
     def env(self) -> dict[str, str]:
         return {
             "MYSQL_HOST": "127.0.0.1",
             "MYSQL_PORT": str(self.port),
             "MYSQL_USER": "pyserver",
-            "MYSQL_PASSWORD": "pyserver",
+            "MYSQL_PASSWORD": self.password,
             "MYSQL_DATABASE": "pyserver",
         }

@@ -1,5 +1,7 @@
 """A private Redis that keeps nothing on disk."""
 
+import json
+
 from utils.dev.servers.local import LocalServer
 
 
@@ -7,20 +9,35 @@ class Redis(LocalServer):
     """A Redis on a free port of 127.0.0.1."""
 
     programs = ("redis-server",)
+    setting = "REDIS_PASSWORD"
 
-    def command(self) -> list[str]:
+    def prepare(self) -> None:
+        """Write the configuration to a file: all users of the machine can read a command line."""
+        super().prepare()
         options = {
             "bind": "127.0.0.1",
             "port": str(self.port),
             "unixsocket": str(self.socket),
+            "requirepass": self.password,
+            "masterauth": self.password,  # to be a replica of another one
             "dir": str(self.folder),
             "save": "",
             "appendonly": "no",
         }
-        return ["redis-server", *(word for k, v in options.items() for word in (f"--{k}", v))]
+        lines = [
+            f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()
+        ]
+        (self.folder / "redis.conf").write_text("\n".join(lines))
+
+    def command(self) -> list[str]:
+        return ["redis-server", str(self.folder / "redis.conf")]
 
     def login(self) -> str:
-        return f"redis-cli -p {self.port}"
+        return f"REDISCLI_AUTH={self.password} redis-cli -p {self.port}"
 
     def env(self) -> dict[str, str]:
-        return {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(self.port)}
+        return {
+            "REDIS_HOST": "127.0.0.1",
+            "REDIS_PORT": str(self.port),
+            "REDIS_PASSWORD": self.password,
+        }
