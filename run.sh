@@ -23,7 +23,7 @@ outcome='nothing was changed'
 interrupted() { interrupt=$1 && exit "$2"; }
 leave() {
     trap '' INT TERM HUP
-    [ -z "$step" ] || kill -KILL "-$step" 2>/dev/null || :
+    [ -z "$step" ] || kill -KILL "-$step" "$step" 2>/dev/null || :
     $undo
     [ -z "$interrupt" ] || warn "run.sh: interrupted by $interrupt; $outcome"
 }
@@ -32,19 +32,23 @@ trap 'interrupted INT 130' INT
 trap 'interrupted TERM 143' TERM
 trap 'interrupted HUP 129' HUP
 
-# Run a long command so that an interrupt ends it at once, with its children: the shell waits for a
-# command in the foreground before it looks at a signal.
-step() {
-    "$PYTHON" "$LOCKS" exec --session "$@" </dev/null 9>&- &
+# Run a command that may take long. In the background, for the shell waits for one in the foreground
+# before it looks at a signal, and Ctrl-C reaches what is in the foreground too: a Python shows a
+# traceback.
+patiently() {
+    "$@" &
     step=$!
     if wait "$step"; then step=; else step=; return 1; fi
 }
+
+# The same in a session of its own, so that its children can be ended with it.
+step() { patiently "$SELF" "$LOCKS" exec --session "$@" </dev/null 9>&-; }
 
 # Hold the file's lock from here to the end of this script, however it ends.
 hold() {
     (: >>"$1") 2>/dev/null || die "cannot write $1"
     exec 9>>"$1"
-    "$PYTHON" "$LOCKS" wait 9
+    patiently "$SELF" "$LOCKS" wait 9
 }
 
 # --- The environment -------------------------------------------------------------------------
@@ -57,8 +61,10 @@ find_python() {
     if [ -z "${PYTHON:-}" ]; then
         if "$VENV/bin/python" -c '' 2>/dev/null; then PYTHON=$VENV/bin/python; else PYTHON=python3; fi
     fi
-    version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])') ||
+    found=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2], sys.executable)') ||
         die "cannot run $PYTHON: set PYTHON to a Python of 3.11 or newer"
+    version=${found%% *}
+    SELF=${found#* } # what PYTHON leads to: pyenv's is a script, whose pid is not Python's
     case $version in
         2.* | 3.[0-9] | 3.10) die "$PYTHON is Python $version: set PYTHON to one of 3.11 or newer" ;;
     esac
@@ -139,7 +145,7 @@ remove_unused() {
     [ ! -f "$VENV/installed" ] || kept="; the environment that was there is as it was"
     for candidate in "$VENV.d"/*; do
         [ "$(cd -- "$candidate" 2>/dev/null && pwd -P)" != "$current" ] || continue
-        "$PYTHON" "$LOCKS" holder "$candidate/installed" >/dev/null || rm -rf "$candidate"
+        "$SELF" "$LOCKS" holder "$candidate/installed" >/dev/null || rm -rf "$candidate"
     done
 }
 
@@ -208,7 +214,7 @@ take() {
 }
 
 # Set pid to the running master's, or fail.
-running() { pid=$("$PYTHON" "$LOCKS" holder "$RUN_DIR/master"); }
+running() { pid=$("$SELF" "$LOCKS" holder "$RUN_DIR/master"); }
 
 # Print a value of the state file.
 state() { sed -n "s/^$1=//p" "$RUN_DIR/state" 2>/dev/null; }
@@ -284,7 +290,7 @@ abandon() {
 halt() {
     undo=still_stopping
     kill -TERM "$pid"
-    "$PYTHON" "$LOCKS" gone "$RUN_DIR/master" $(($(setting GRACEFUL_TIMEOUT 30) * 2 + 30)) ||
+    patiently "$SELF" "$LOCKS" gone "$RUN_DIR/master" $(($(setting GRACEFUL_TIMEOUT 30) * 2 + 30)) ||
         die "pid $pid does not stop"
     undo=:
     outcome="pyserver has stopped"
@@ -429,7 +435,7 @@ supervise() {
 
 shut_down() {
     "$PY" -m supervisor.supervisorctl shutdown >/dev/null 2>&1 || :
-    "$PYTHON" "$LOCKS" gone "$RUN_DIR/master" 60 || :
+    "$SELF" "$LOCKS" gone "$RUN_DIR/master" 60 || :
     outcome="nothing is left running"
 }
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -47,10 +48,8 @@ def linked(service: Service) -> Service:
 
 @pytest.fixture
 def tests_lock(service: Service) -> None:
-    """The copy has the lock of the tests' packages too."""
-    (service.root / "tests").mkdir()
-    text = (ROOT / "tests/requirements.lock").read_text()
-    (service.root / "tests/requirements.lock").write_text(text)
+    """The copy has the tests too."""
+    shutil.copytree(ROOT / "tests", service.root / "tests")
 
 
 NO_REGISTRY = {

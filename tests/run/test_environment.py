@@ -70,8 +70,9 @@ def test_a_failed_installation_leaves_a_running_service_all_its_verbs(
     elif fault == "mistyped pin":
         append(linked, MISTYPED)
     elif fault == "tests' packages":
-        append(linked, MISTYPED, "tests/requirements.lock")
+        linked.env.update(no_registry)
         failing = "test"
+        append(linked, "# changed\n", "tests/requirements.lock")
     else:
         append(linked, "# changed\n")
         linked.env["PYTHON"] = str(killed_pip(linked))
