@@ -1,5 +1,6 @@
 """gunicorn's settings; its master reads this file at the start and again at each reload."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -47,8 +48,9 @@ def on_starting(server: Any) -> None:
 
 
 def on_reload(server: Any) -> None:
-    """Take over changed settings of the logs."""
+    """Take over changed settings of the logs, and let go of the modules of the last reading."""
     log.setup()
+    gc.collect()  # modules are reference cycles: up to 16 MB of old ones waited for the collector
 
 
 def post_fork(server: Any, worker: Any) -> None:
