@@ -7,7 +7,7 @@ from tests.support.cache import Store, Thing
 from tests.support.service import wait_until
 from utils.cache import client
 from utils.cache.breaker import breaker
-from utils.errors import UnavailableError
+from utils.errors import ConflictError, NotFoundError, ProcessError, UnavailableError
 
 
 @pytest.mark.parametrize("later", [0, 1])
@@ -70,6 +70,32 @@ def test_after_a_change_that_failed_nothing_is_stored_while_it_may_still_be_made
     store.loads = 0
     assert [here("a"), there("a")] == [Thing("a", 2)] * 2
     assert store.loads == 1
+
+
+@pytest.mark.parametrize("refusal", [ProcessError, ConflictError, NotFoundError])
+def test_a_change_that_the_api_refused_leaves_no_doubt(
+    store: Store, refusal: type[Exception]
+) -> None:
+    load = store.worker()
+    load("a")
+    with pytest.raises(refusal), load.invalidating("a"):
+        store.things["a"] = Thing("a", 2)
+        raise refusal
+    assert [load("a"), load("a")] == [Thing("a", 2)] * 2
+    assert store.loads == 2
+
+
+def test_a_refusal_that_hides_another_error_leaves_a_doubt(
+    store: Store, uncertain_for_long: float
+) -> None:
+    load = store.worker()
+    with pytest.raises(ProcessError), load.invalidating("a"):
+        try:
+            raise UnavailableError
+        except UnavailableError:
+            raise ProcessError("try again later") from None
+    assert [load("a"), load("a")] == [Thing("a", 1)] * 2
+    assert store.loads == 2
 
 
 def test_a_second_change_that_succeeds_does_not_make_the_first_one_certain(

@@ -119,6 +119,10 @@ def plain(args: int) -> int:
     return args
 
 
+def pair(one: str, other: str) -> list[str]:
+    return [one, other]
+
+
 @pytest.mark.parametrize(
     ("key", "function", "reason"),
     [
@@ -127,6 +131,10 @@ def plain(args: int) -> int:
         ("sum:{args:.2}", plain, "names alone in braces"),
         ("sum:{args!r}", plain, "names alone in braces"),
         ("sum:{args}:lock", plain, "another one's lock"),
+        ("sum{args}", plain, "a colon, or the like, before and after each brace"),
+        ("sum:{args}s", plain, "a colon, or the like, before and after each brace"),
+        ("{one}{other}", pair, "a colon, or the like, before and after each brace"),
+        ("{one}-{other}", pair, "a colon, or the like, before and after each brace"),
     ],
 )
 def test_a_key_that_two_calls_could_share_is_refused(
@@ -146,18 +154,36 @@ def test_keyword_only_arguments_and_defaults_are_part_of_the_key() -> None:
         search.key_for("a", 20)  # type: ignore[call-arg]
 
 
-def test_two_functions_with_the_same_keys_are_refused() -> None:
-    @cached("same:{one}", 60)
+def nothing() -> int:
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "function"),
+    [("same:{args}:x", plain), ("same:{one}:{other}", pair), ("same:1:x", nothing)],
+)
+def test_two_functions_that_could_share_a_key_are_refused(
+    pattern: str, function: Callable[..., Any]
+) -> None:
+    @cached("same:{one}:x", 60)
     def first(one: int) -> int:
         return one
 
-    with pytest.raises(ValueError, match=r"same:\{other\}: .*first has these keys already"):
+    with pytest.raises(ValueError, match=r"first has such keys already: same:\{one\}:x$"):
+        cached(pattern, 60)(function)
+    assert first.key_for(1) == "same:1:x"
 
-        @cached("same:{other}", 60)
-        def second(other: int) -> int:
-            return -other
 
-    assert first.key_for(1) == "same:1"
+def test_functions_whose_keys_differ_live_side_by_side() -> None:
+    one = cached("side:{args}", 60)(plain)
+    none = cached("side", 60)(nothing)
+    two = cached("side:{one}:{other}", 60)(pair)
+    assert {one.key_for(1), none.key_for(), two.key_for("1", "2")} == {"side:1", "side", "side:1:2"}
+
+
+def test_a_function_that_is_imported_again_keeps_its_keys() -> None:
+    first, again = cached("again:{args}", 60)(plain), cached("again:{args}", 60)(plain)
+    assert first.key_for(1) == again.key_for(1)
 
 
 def test_a_method_is_refused() -> None:

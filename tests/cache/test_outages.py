@@ -133,6 +133,18 @@ def test_thousands_of_pending_deletes_are_delivered_before_anything_is_read(
     assert breaker().pending_deletes == {}
 
 
+def test_a_fault_while_the_circuit_opens_does_not_leave_it_open(
+    redis: Redis, redis_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: bool) -> None:
+        raise OSError
+
+    monkeypatch.setattr(client().connection_pool, "disconnect", fail)
+    with pytest.raises(OSError):  # noqa: PT011
+        breaker().open_circuit(UnavailableError())
+    wait_until(lambda: not breaker().open)
+
+
 def test_a_long_outage_keeps_no_note_of_values_that_have_expired(
     redis: Redis, redis_proxy: Proxy
 ) -> None:

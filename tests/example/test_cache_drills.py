@@ -1,12 +1,13 @@
 """Drills: what the service promises of its cache, while Redis fails or everybody comes at once."""
 
+import json
 import signal
 from collections import Counter
 from pathlib import Path
 
 from gevent.pool import Pool as Greenlets
 
-from tests.example.orders import SOON, show
+from tests.example.orders import SOON, Reply, show
 from tests.support.service import Service, wait_until
 from utils.dev.servers import MariaDB, Redis
 
@@ -19,6 +20,29 @@ def test_two_hundred_clients_on_a_cold_key_load_it_once(service_with_orders: Ser
     replies = Greenlets(200).map(lambda _: show(service), range(200))
     assert Counter(reply.status for reply in replies) == {200: 200}
     assert service.log().count("SLEEP(0.3)") == 1
+
+
+def test_no_worker_shows_what_is_older_than_an_acknowledged_change(
+    service_with_orders: Service,
+) -> None:
+    service = service_with_orders
+    service.env["WORKERS"] = "4"
+    service.sh("start", check=True)
+    older = []
+
+    def change_and_read(order_id: int) -> None:
+        for version in range(1, 30):
+            body = json.dumps({"item": "mate", "quantity": 1, "version": version})
+            assert Reply(service, f"/orders/{order_id}", body, "PUT").status == 200
+            replies = Greenlets(4).map(
+                lambda _: Reply(service, f"/orders/{order_id}", None, "GET"), range(4)
+            )
+            shown = {reply.envelope["data"]["version"] for reply in replies}
+            if shown != {version + 1}:
+                older.append((version + 1, shown))
+
+    Greenlets(5).map(change_and_read, range(1, 6))
+    assert older == []
 
 
 def selects(server: MariaDB) -> int:

@@ -99,9 +99,9 @@ class Breaker:
         """Do without Redis until it answers again."""
         if not self.open:
             self.open = True
-            client().connection_pool.disconnect(inuse_connections=False)
-            logger.warning("Redis is away: %s: %s", type(error).__name__, error)
             gevent.spawn(self.probe)
+            logger.warning("Redis is away: %s: %s", type(error).__name__, error)
+            client().connection_pool.disconnect(inuse_connections=False)
 
     def probe(self) -> None:
         """Close the circuit as soon as Redis answers, and what is pending was deleted."""

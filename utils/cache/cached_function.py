@@ -11,30 +11,32 @@ Without Redis the function is just called. What is promised, and what is not: do
 """
 
 import functools
+import gc
 import inspect
 import warnings
 from collections.abc import Callable
 from math import inf
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
-from weakref import WeakValueDictionary
+from weakref import WeakSet
 
 import gevent
 import msgspec
 
 from conf.current import settings
 from utils.cache.breaker import breaker
-from utils.cache.keys import check_pattern, key_for
+from utils.cache.keys import check_pattern, key_for, overlap
 from utils.cache.lease import discard, get, load_and_store
 from utils.cache.single_flight import SingleFlight
 from utils.context import per_process
+from utils.errors import ServiceError
 from utils.log import logger
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Two functions with one pattern would return each other's results. Weak: what is gone is forgotten.
-defined: "WeakValueDictionary[str, CachedFunction[..., Any]]" = WeakValueDictionary()
+# All cached functions of the process; those that are gone are forgotten.
+defined: "WeakSet[CachedFunction[..., Any]]" = WeakSet()
 
 
 def cached(key: str, ttl: float) -> Callable[[Callable[P, T]], "CachedFunction[P, T]"]:
@@ -54,13 +56,13 @@ class CachedFunction(Generic[P, T]):
         self.function, self.pattern, self.ttl = function, pattern, ttl
         self.name = f"{self.__module__}.{getattr(function, '__qualname__', repr(function))}"
         self.signature = inspect.signature(function)
-        shape = check_pattern(pattern, self.signature)
+        check_pattern(pattern, self.signature)
         if not 0 < ttl < inf:
             raise ValueError(f"{pattern}: expected a ttl above 0")
         self.decoder = result_decoder(function, pattern)
         self.flights = per_process(SingleFlight)
-        if (other := defined.setdefault(shape, self)).name != self.name:
-            raise ValueError(f"{pattern}: {other.name} has these keys already")
+        check_keys_are_free(self.name, pattern)
+        defined.add(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the function's result, from Redis if it is there."""
@@ -134,7 +136,7 @@ class Invalidation:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is None:
+        if error is None or is_refusal(error):
             self.function.invalidate_key(self.key)
         elif isinstance(error, Exception):
             self.function.mark_uncertain(self.key)
@@ -148,6 +150,30 @@ class Invalidation:
             message += " does nothing without `with`; `invalidate(...)` does it at once"
             logger.error(message)
             warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether the api refused a request (4xx) by itself, and no statement failed before."""
+    return isinstance(error, ServiceError) and error.status < 500 and error.__context__ is None
+
+
+def check_keys_are_free(name: str, pattern: str) -> None:
+    """Raise ValueError if another function has such keys: they would get each other's results.
+
+    A function of the same name is the same one, imported again.
+    """
+
+    def others() -> list[str]:
+        return [
+            f"{other.name} has such keys already: {other.pattern}"
+            for other in defined
+            if other.name != name and overlap(other.pattern, pattern)
+        ]
+
+    if others():
+        gc.collect()  # one that is defined in a function, of a test say, may be gone by now
+        if remaining := others():
+            raise ValueError(f"{pattern}: {remaining[0]}")
 
 
 def result_decoder(function: Callable[..., T], pattern: str) -> msgspec.json.Decoder[T]:

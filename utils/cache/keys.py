@@ -1,6 +1,7 @@
 """Keys: a pattern with the arguments' names in braces, and each call's own key made of it."""
 
 import inspect
+import re
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -12,13 +13,13 @@ from uuid import UUID
 # Their repr is the same in every process, and no two different values of a type share it. A set's
 # is not (its order differs), nor is that of most objects (their address, which is used again).
 REPR_TYPES = (type(None), bool, float, bytes, Decimal, date, datetime, time, timedelta, UUID)
+FIELD = "\0"
+# Splits at the characters that no value has in a key: `quote` leaves these here, and FIELD is ours.
+SEPARATOR = re.compile(rf"([^\w.~%={FIELD}-])", re.ASCII)
 
 
-def check_pattern(pattern: str, signature: inspect.Signature) -> str:
-    """Raise ValueError unless the pattern has the name of each argument in braces, and no more.
-
-    Return it with empty braces: patterns with the same of these make the same keys.
-    """
+def check_pattern(pattern: str, signature: inspect.Signature) -> None:
+    """Raise ValueError unless two different calls of a function always have different keys."""
     if pattern.endswith(":lock"):
         raise ValueError(f"{pattern}: a key ending in :lock may be that of another one's lock")
     for name, parameter in signature.parameters.items():
@@ -29,7 +30,25 @@ def check_pattern(pattern: str, signature: inspect.Signature) -> str:
         raise ValueError(f"{pattern}: expected the name of each argument in braces: {signature}")
     if any(spec or conversion for _, _, spec, conversion in fields):
         raise ValueError(f"{pattern}: expected names alone in braces; a format may shorten values")
-    return pattern.format_map(dict.fromkeys(signature.parameters, "{}"))
+    if any(FIELD in part and part != FIELD for part in split(pattern)):
+        raise ValueError(f"{pattern}: expected a colon, or the like, before and after each brace")
+
+
+def split(pattern: str) -> list[str]:
+    """Return a pattern's parts and the separators between them; FIELD stands for an argument."""
+    text = ""
+    for literal, name, _, _ in Formatter().parse(pattern):
+        text += literal if name is None else literal + FIELD
+    return SEPARATOR.split(text)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Return whether two patterns can make the same key."""
+    parts, others = split(one), split(other)
+    return len(parts) == len(others) and all(
+        part == another or FIELD in (part, another)
+        for part, another in zip(parts, others, strict=True)
+    )
 
 
 def key_for(pattern: str, arguments: dict[str, Any]) -> str:
@@ -42,7 +61,7 @@ def key_part(value: Any) -> str:
     if type(value) in (str, int):
         return quote(str(value), safe="", errors="surrogatepass")
     check_repr(value)
-    return f"={value!r}"
+    return "=" + quote(repr(value), safe="")
 
 
 def check_repr(value: Any) -> None:
