@@ -114,6 +114,17 @@ def test_an_address_that_drops_packets_gets_its_share_of_the_time(dns: DNS) -> N
     alive.stop()
 
 
+def test_an_address_that_failed_is_tried_last_until_it_works(dns: DNS) -> None:
+    dns.hosts = HOSTS
+    known = addresses.Addresses()
+    first, second, third = known.of("warehouse.test", 80, 20)
+    known.failed(second)
+    for _ in range(6):
+        assert known.of("warehouse.test", 80, 20)[2] == second
+    known.works(second)
+    assert {known.of("warehouse.test", 80, 20)[2] for _ in range(3)} == {first, second, third}
+
+
 def test_kept_connections_to_an_address_that_refuses_are_left(instances: list[Faulty]) -> None:
     upstream = connect(instances, max_age=1000)
     # One kept connection to each address.

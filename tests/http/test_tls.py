@@ -159,12 +159,20 @@ def test_a_renewed_client_certificate_is_taken_by_the_next_connection(
     upstream.session().close()
 
 
-def test_files_are_looked_at_when_the_upstream_is_named(files: Files, tmp_path: Path) -> None:
-    certificate, key = files("client")
+@pytest.fixture
+def encrypted(files: Files, tmp_path: Path) -> str:
+    """The client's key with a password."""
+    file = str(tmp_path / "encrypted.pem")
+    command = ["openssl", "rsa", "-aes128", "-passout", "pass:secret", "-in", files("client")[1]]
+    subprocess.run([*command, "-out", file], check=True, capture_output=True)
+    return file
+
+
+def test_files_are_looked_at_when_the_upstream_is_named(
+    files: Files, encrypted: str, tmp_path: Path
+) -> None:
+    certificate = files("client")[0]
     other_key = files("stranger")[1]
-    encrypted = tmp_path / "encrypted.pem"
-    command = ["openssl", "rsa", "-aes128", "-passout", "pass:secret", "-in", key]
-    subprocess.run([*command, "-out", encrypted], check=True, capture_output=True)
     broken = tmp_path / "broken.pem"
     broken.write_text("no certificate")
     missing = str(tmp_path / "missing.pem")
@@ -174,7 +182,7 @@ def test_files_are_looked_at_when_the_upstream_is_named(files: Files, tmp_path: 
         {"cert": missing},
         {"cert": (certificate, missing)},
         {"cert": (certificate, other_key)},
-        {"cert": (certificate, str(encrypted))},
+        {"cert": (certificate, encrypted)},
         {"cert": certificate},  # without a key
     ):
         with pytest.raises(ValueError, match=r"^bank: cannot load "):

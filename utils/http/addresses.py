@@ -4,8 +4,6 @@ import itertools
 import math
 import random
 import time
-from collections import defaultdict
-from collections.abc import Iterator
 from socket import SOCK_STREAM, getaddrinfo
 from typing import Any, NamedTuple
 
@@ -26,21 +24,19 @@ class Address(NamedTuple):
 
 
 class Addresses:
-    """The addresses of names, as they were last looked up."""
+    """The addresses of an upstream's name, as they were last looked up."""
 
     def __init__(self) -> None:
         self.known: dict[Name, tuple[float, list[Address]]] = {}
         self.lookups: dict[Name, gevent.Greenlet[..., OSError | None]] = {}
         # Each process begins at another address, or else all would begin at the first.
-        self.turns: dict[Name, Iterator[int]] = defaultdict(
-            lambda: itertools.count(random.randrange(1 << 16))
-        )
+        self.turns = itertools.count(random.randrange(1 << 16))
         self.failed_at: dict[Address, float] = {}
 
     def of(self, host: str, port: int, seconds: float) -> list[Address]:
         """Return the addresses to try, in this order; OSError if none is known in time."""
         found = self.look_up((host, port), seconds)
-        first = next(self.turns[host, port]) % len(found)
+        first = next(self.turns) % len(found)
         return sorted(found[first:] + found[:first], key=self.failed_lately)
 
     def look_up(self, name: Name, seconds: float) -> list[Address]:

@@ -23,8 +23,8 @@ def parse_base_url(name: str, url: str) -> tuple[str, tuple[str, str] | None]:
 def check_proxy(name: str, proxy: str) -> str:
     """Return the URL of a proxy. Other schemes need packages, or TLS within TLS."""
     with suppress(ValueError):
-        base, _ = parse_base_url(name, proxy)
-        if base.startswith("http://") and "/" not in base.removeprefix("http://"):
+        scheme, _, host = parse_base_url(name, proxy)[0].partition("://")
+        if scheme == "http" and "/" not in host:
             return proxy
     raise ValueError(f"{name}: expected a proxy like http://user:password@host:3128")
 
