@@ -1,4 +1,4 @@
-"""The envelope: the one form of every answer."""
+"""The envelope: the form of every response."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from utils.errors import ServiceError
 
 
 class Envelope(Response):
-    """A JSON answer: echoed fields, uuid, err_msg, err_code and data, in this order."""
+    """A JSON response: echoed fields, uuid, err_msg, err_code and data, in this order."""
 
     default_mimetype = "application/json"
 

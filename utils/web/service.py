@@ -24,7 +24,9 @@ class Service:
         """Build the api class from the request, and respond with what `process()` returns.
 
         GET, HEAD and DELETE have their fields in the query, other methods in the JSON body;
-        `path_params`, by the names of the api class, replace either's.
+        `path_params`, by the names of the api class, replace either's; they are of types that
+        msgspec encodes. If JSON cannot hold the result of a write, `data` is null, and the log
+        says why: after a 500 the caller would send the write again.
         """
         return self.run(api, request, path_params)
 
@@ -67,10 +69,7 @@ class Service:
         return response
 
     def done(self, request: Request, result: Any) -> Envelope:
-        """Respond with a result, or without it if JSON cannot hold it.
-
-        A write is done by now: after a 500 its caller would send it again. A GET may fail.
-        """
+        """Respond with a result; with none if JSON cannot hold it, unless nothing was written."""
         try:
             return Envelope(request.uuid, request.echo, result)
         except Exception:
