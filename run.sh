@@ -248,15 +248,16 @@ can_listen() { step "$PY" -m utils.serve.preflight "$@"; }
 
 # What takes the processes' stdout and stderr; LOG_DIR=- has no folder for it.
 find_console() {
-    LOG_DIR=$(setting LOG_DIR "${LOG_DIR:-logs}")
-    [ "$LOG_DIR" != - ] || LOG_DIR=$RUN_DIR
-    console=$LOG_DIR/console.log
+    logs=$(setting LOG_DIR "${LOG_DIR:-logs}")
+    [ "$logs" != - ] || logs=$RUN_DIR
+    console=$logs/console.log
 }
 
 # Appended to, so that it can be rotated, and bounded, for nobody looks at it while all is well.
 open_console() {
     find_console
-    { mkdir -p -- "$LOG_DIR" && (: >>"$console"); } 2>/dev/null || die "cannot write $console"
+    reason=$({ mkdir -p -- "$logs" && : >>"$console"; } 2>&1) ||
+        die "cannot write $console: ${reason##*: }"
     printed=$(wc -c <"$console")
     [ "$printed" -gt 10000000 ] || return 0
     mv -f "$console" "$console.1"
@@ -381,12 +382,12 @@ reload() {
     kill -HUP "$pid"
     outcome="pyserver goes on reloading"
     await $(($(setting GRACEFUL_TIMEOUT 30) + 60)) reloaded ||
-        die "the workers were not replaced: see $LOG_DIR"
+        die "the workers were not replaced: see $logs"
     [ ! -f "$RUN_DIR/refused" ] || {
         cat "$RUN_DIR/refused" >&2
         die "reload refused; the running service is untouched"
     }
-    running || die "the service is gone: see $LOG_DIR"
+    running || die "the service is gone: see $logs"
     say "pyserver has reloaded"
 }
 

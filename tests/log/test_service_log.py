@@ -104,7 +104,7 @@ def test_a_failed_start_shows_its_own_lines_of_the_console_alone(service: Servic
 
 def block_the_folder(logs: Path) -> str:
     logs.touch()
-    return "exists"
+    return f"cannot write {logs}/console.log: "
 
 
 def block_the_log(logs: Path) -> str:
@@ -121,7 +121,7 @@ def block_the_errors(logs: Path) -> str:
 
 def block_the_console(logs: Path) -> str:
     (logs / "console.log").mkdir(parents=True)
-    return "console.log"
+    return f"cannot write {logs}/console.log: "
 
 
 @pytest.mark.parametrize(
