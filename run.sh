@@ -284,7 +284,13 @@ abandon() {
     kill -TERM "$pid" 2>/dev/null || :
     await 2 ended || kill -KILL "-$pid" 2>/dev/null || :
     wait "$pid" 2>/dev/null || :
-    running || rm -f "$RUN_DIR/pid" "$RUN_DIR/state"
+    forget
+}
+
+# Remove the files of a master that is gone.
+forget() {
+    ! running || return 0
+    rm -f "$RUN_DIR/pid" "$RUN_DIR/state"
     outcome="nothing is left running"
 }
 
@@ -307,7 +313,8 @@ supervised() {
     [ -s "$RUN_DIR/supervisor" ] || return 1
     program=$(head -n 1 "$RUN_DIR/supervisor")
     server=$(tail -n +2 "$RUN_DIR/supervisor")
-    [ -x "$PY" ] || die "cannot ask supervisord without an environment: sh run.sh config makes one"
+    [ -x "$RUN_DIR/environment/bin/python" ] ||
+        die "a supervisord keeps pyserver up, and the environment to ask it with is gone: $server"
     said=$(ctl pid 2>&1) && return
     case $said in
         *"no such file"* | *"refused connection"*) return 1 ;; # it is gone
@@ -315,7 +322,7 @@ supervised() {
     esac
 }
 
-ctl() { "$PY" -m supervisor.supervisorctl -s "$server" "$@" 9>&-; }
+ctl() { "$RUN_DIR/environment/bin/python" -m supervisor.supervisorctl -s "$server" "$@" 9>&-; }
 
 # Have supervisord do it, and print what it says only if it cannot.
 ask() { said=$(ctl "$1" "$program" 2>&1) || die "supervisord cannot $1 $program: $said"; }
@@ -324,6 +331,13 @@ await_supervised() {
     { await 60 is_up && welcome; } || die "pyserver did not start: see logs/console.log"
 }
 
+# Wait for a master that is starting or stopping: only then is it known whether there is one.
+settle() {
+    await $(($(setting GRACEFUL_TIMEOUT 30) * 2 + 60)) settled ||
+        die "pyserver neither starts nor stops (pid $pid)"
+}
+
+settled() { ! running || is_up; }
 is_up() { running && [ "$(state pid)" = "$pid" ]; }
 
 # --- The verbs -------------------------------------------------------------------------------
@@ -331,6 +345,7 @@ is_up() { running && [ "$(state pid)" = "$pid" ]; }
 start() {
     prepare "$RUN_LOCK"
     take
+    if running; then settle; fi
     if running; then say "pyserver is already running (pid $pid)" && return; fi
     open_console
     can_listen || die "pyserver did not start"
@@ -425,6 +440,9 @@ supervise() {
     if supervised; then die "a supervisord keeps pyserver up already: $server"; fi
     ! running || die "pyserver is running without supervisord (pid $pid): sh run.sh stop ends it"
     { loads && can_listen; } || die "pyserver did not start"
+    needed=$(($(setting GRACEFUL_TIMEOUT 30) * 2 + 10))
+    [ "$(sed -n 's/^stopwaitsecs=//p' supervisord.conf)" -ge "$needed" ] ||
+        die "supervisord would kill a stop that takes long: set its stopwaitsecs to $needed or more"
     mkdir -p run logs
     undo=shut_down
     "$PY" -m supervisor.supervisord -c supervisord.conf 9>&- || die "supervisord did not start"
@@ -437,7 +455,7 @@ supervise() {
 shut_down() {
     "$PY" -m supervisor.supervisorctl shutdown >/dev/null 2>&1 || :
     "$SELF" "$LOCKS" gone "$RUN_DIR/master" 60 || :
-    outcome="nothing is left running"
+    forget
 }
 
 module() {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import alive, processes_in
-from tests.support.running import leftovers
+from tests.support.running import Call, add_slow_route, leftovers
 from tests.support.service import Service, wait_until
 from tests.support.sources import BROKEN
 
@@ -112,3 +112,14 @@ def test_what_a_start_needs_is_little(service: Service) -> None:
         assert service.request()[0] == 200
     finally:
         os.umask(umask)
+
+
+def test_a_start_while_the_old_one_stops_waits_for_it(service: Service) -> None:
+    add_slow_route(service, 3)
+    service.sh("start", check=True)
+    first, call = service.pid, Call(service, "/slow")
+    os.kill(first, signal.SIGTERM)
+    wait_until(lambda: service.running_pid() is None)
+    assert "is up at" in service.sh("start", check=True).stdout
+    assert call.status() == 200
+    assert service.pid != first

@@ -1,47 +1,15 @@
-"""supervisord runs the service and brings it back."""
+"""supervisord runs the service and brings it back, and the verbs of run.sh go through it."""
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.support.processes import alive
+from tests.support.running import leftovers
 from tests.support.service import Service, wait_until
-
-
-class Supervisor:
-    """A supervisord of the project's supervisord.conf, in the folders of a service."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        for folder in ("run", "logs"):
-            (service.folder / folder).mkdir()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", "supervisord.conf"],
-            cwd=service.root,
-            env=service.env,
-            stdout=subprocess.DEVNULL,
-        )
-
-    def ctl(self, *command: str) -> str:
-        """Call supervisorctl and return what it prints."""
-        return subprocess.run(
-            [sys.executable, "-m", "supervisor.supervisorctl", "-c", "supervisord.conf", *command],
-            cwd=self.service.root,
-            env=self.service.env,
-            capture_output=True,
-            text=True,
-        ).stdout
-
-    def await_service(self) -> int:
-        """Wait until the service answers, and return its master's pid."""
-        wait_until(lambda: "RUNNING" in self.ctl("status"))
-        wait_until(lambda: (self.service.folder / "run/state").exists())
-        assert self.service.request()[0] == 200
-        return self.service.pid
+from tests.support.supervisor import Supervisor
 
 
 @pytest.fixture
@@ -54,15 +22,24 @@ def make_supervisor(make_service: Callable[..., Service]) -> Iterator[Callable[[
 
     yield make
     for supervisor in made:
-        supervisor.process.terminate()
-    for supervisor in made:
-        assert supervisor.process.wait(30) == 0
+        supervisor.shut_down()
 
 
-def test_supervisorctl_commands_the_service(make_supervisor: Callable[[], Supervisor]) -> None:
-    supervisor = make_supervisor()
+@pytest.fixture
+def supervisor(make_supervisor: Callable[[], Supervisor]) -> Supervisor:
+    return make_supervisor()
+
+
+def test_supervise_starts_a_service_that_supervisord_keeps_up(supervisor: Supervisor) -> None:
+    pid = supervisor.await_service()
+    assert f"is up at http://127.0.0.1:{supervisor.service.port}" in supervisor.started.stdout
+    assert f"pid {pid}," in supervisor.ctl("status")
+    again = supervisor.service.sh("supervise")
+    assert (again.returncode, "keeps pyserver up already" in again.stderr) == (1, True)
+
+
+def test_supervisorctl_commands_the_service(supervisor: Supervisor) -> None:
     first = supervisor.await_service()
-    assert f"pid {first}," in supervisor.ctl("status")
     workers = supervisor.service.workers()
     supervisor.ctl("signal", "HUP", "pyserver")
     wait_until(lambda: not set(supervisor.service.workers()) & set(workers))
@@ -77,6 +54,70 @@ def test_supervisorctl_commands_the_service(make_supervisor: Callable[[], Superv
     assert supervisor.await_service() != second
 
 
+def test_the_verbs_leave_the_service_supervised(supervisor: Supervisor) -> None:
+    service, first = supervisor.service, supervisor.await_service()
+    service.sh("reload", check=True)
+    assert supervisor.await_service() == first
+    service.sh("restart", check=True)
+    second = supervisor.await_service()
+    assert second != first
+    assert f"pid {second}," in supervisor.ctl("status")
+    assert "its supervisord waits" in service.sh("stop", check=True).stdout
+    assert supervisor.status() == "STOPPED"
+    assert service.sh("status").returncode == 3
+    service.sh("start", check=True)
+    assert f"pid {supervisor.await_service()}," in supervisor.ctl("status")
+
+
+def test_broken_code_is_refused_before_supervisord_stops_anything(supervisor: Supervisor) -> None:
+    service, first = supervisor.service, supervisor.await_service()
+    service.edit("api.py", "import random", "import nowhere_to_be_found")
+    done = service.sh("restart")
+    assert (done.returncode, "restart refused" in done.stderr) == (1, True)
+    assert supervisor.await_service() == first
+
+
+def test_without_its_supervisord_the_verbs_do_it_themselves(supervisor: Supervisor) -> None:
+    supervisor.shut_down()
+    service = supervisor.service
+    assert service.sh("start", check=True).stdout.startswith("pyserver is up at")
+    assert service.sh("restart", check=True).stdout.startswith("pyserver is up at")
+    assert service.sh("stop").stdout == "pyserver has stopped\n"
+
+
+def test_a_service_that_runs_already_is_not_taken_over(service: Service) -> None:
+    service.sh("start", check=True)
+    done = service.sh("supervise")
+    assert done.returncode == 1
+    assert f"without supervisord (pid {service.pid}): sh run.sh stop ends it" in done.stderr
+
+
+def test_a_start_within_a_supervised_program_is_not_supervised(service: Service) -> None:
+    service.env.update(
+        SUPERVISOR_SERVER_URL="unix:///nowhere",
+        SUPERVISOR_GROUP_NAME="shell",
+        SUPERVISOR_PROCESS_NAME="shell",
+    )
+    service.sh("start", check=True)
+    assert not (service.folder / "run/supervisor").exists()
+
+
+def test_what_does_not_come_up_leaves_no_supervisord(service: Service) -> None:
+    hook = "def on_starting(server: Any) -> None:\n"
+    service.edit("gunicorn_conf.py", hook, f"{hook}    raise SystemExit('not today')\n")
+    service.edit("run.sh", "await 60 is_up", "await 3 is_up")
+    done = service.sh("supervise")
+    assert done.returncode == 1
+    assert "not today" in done.stderr
+    assert leftovers(service) == []
+
+
+def test_supervisord_has_to_wait_as_long_as_a_stop_may_take(service: Service) -> None:
+    service.env["GRACEFUL_TIMEOUT"] = "60"
+    done = service.sh("supervise")
+    assert (done.returncode, "stopwaitsecs to 130 or more" in done.stderr) == (1, True)
+
+
 def test_a_killed_master_comes_back_and_its_neighbour_does_not_notice(
     make_supervisor: Callable[[], Supervisor],
 ) -> None:
@@ -86,6 +127,5 @@ def test_a_killed_master_comes_back_and_its_neighbour_does_not_notice(
     wait_until(lambda: one.service.running_pid() not in (None, first))
     assert one.await_service() != first
     assert other.await_service() == neighbour
-    socket = one.service.folder / "run/supervisor.sock"
+    socket = one.service.root / "run/supervisor.sock"
     assert socket.stat().st_mode & 0o777 == 0o700  # the control is for its owner alone
-    assert not (one.service.root / "supervisord.log").exists()
