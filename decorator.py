@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 from werkzeug.exceptions import NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
-from werkzeug.urls import iri_to_uri
 
 from conf.current import settings
 from utils.errors import HTTPError, NotFoundError
@@ -75,7 +74,7 @@ def match(environ: Mapping[str, Any]) -> tuple[Route, Mapping[str, Any]]:
     try:
         rule, path_params = adapter.match(return_rule=True)
     except RequestRedirect as redirect:  # as an error it has no Location
-        location = iri_to_uri(redirect.new_url).removeprefix(f"http://{NO_HOST}")
+        location = redirect.new_url.removeprefix(f"http://{NO_HOST}")
         raise HTTPError(redirect.name.lower(), {"Location": location}, redirect.code) from None
     except NotFound:
         raise NotFoundError(detail=f"no route for {path[:100]!r}") from None

@@ -116,7 +116,7 @@ class TemplateSettings(Struct, frozen=True, kw_only=True):
     trusted_proxies: Annotated[
         str,
         networks,
-        "proxies whose X-Forwarded-Proto counts: addresses, networks, commas",
+        "proxies whose X-Forwarded-For (or Forwarded) and X-Forwarded-Proto count, with commas",
     ] = ""
     max_body_bytes: Annotated[Count, "largest request body, in bytes"] = 1 << 20
     request_timeout: Annotated[Seconds, "seconds a request may take in all"] = 10.0

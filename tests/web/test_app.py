@@ -9,7 +9,10 @@ from werkzeug.test import Client
 
 from app import g_app
 from decorator import url_map
+from server import Server
 from tests.support.envelopes import KEYS, envelope, post
+from utils.context import outbound_headers
+from utils.web import Envelope, Request
 
 
 def test_an_order_is_answered_in_the_order_of_the_contract(client: Client) -> None:
@@ -78,3 +81,22 @@ def test_a_malformed_request_id_is_replaced(client: Client, supplied: str) -> No
 
 def test_every_request_has_its_own_uuid(client: Client) -> None:
     assert len({envelope(post(client))["uuid"] for _ in range(50)}) == 50
+
+
+def test_the_callers_trace_goes_on_and_ends_with_its_request(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def api_test(self: Server, request: Request) -> Envelope:
+        return Envelope(request.uuid, {}, outbound_headers(1))
+
+    monkeypatch.setattr(Server, "api_test", api_test)
+    sent = {
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "tracestate": "congo=t61rcWkgMzE",
+        "baggage": "user=7",
+    }
+    first, second = (envelope(post(client, headers=headers))["data"] for headers in (sent, {}))
+    assert first["traceparent"][:36] == sent["traceparent"][:36]
+    assert (first["tracestate"], first["baggage"]) == (sent["tracestate"], sent["baggage"])
+    assert second["traceparent"][:36] != sent["traceparent"][:36]
+    assert not {"tracestate", "baggage"} & set(second)

@@ -48,6 +48,12 @@ def test_the_limit_binds_every_reader(
         assert headers["X-Request-ID"] == envelope["uuid"]
 
 
+def test_a_body_that_is_announced_as_too_large_is_not_waited_for(reading: Service) -> None:
+    for reader in READERS:
+        data = post(f"/read/{reader}", f"Content-Length: {LIMIT + 1}", TYPES.get(reader, FORM))
+        assert exchange(reading, data)[0] == 413
+
+
 @pytest.mark.parametrize("reader", READERS)
 def test_a_body_that_ends_early_is_whole_for_nobody(reading: Service, reader: str) -> None:
     body, content_type = body_for(reader, 1_000)

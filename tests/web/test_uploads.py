@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
+from werkzeug.test import Client
 
+from server import Server
 from tests.support.messages import exchange, in_chunks, with_length
 from tests.support.service import Service, wait_until
+from utils.web import Request, Response
 
 MULTIPART = "Content-Type: multipart/form-data; boundary=b"
 PART = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
@@ -37,7 +41,26 @@ def test_a_large_upload_does_not_stand_in_memory(
     assert grown < 8_000
 
 
-def test_nothing_is_left_open_after_an_upload(reading: Service) -> None:
+@pytest.mark.parametrize("streamed", [False, True])
+def test_files_are_closed_when_nobody_can_read_them_any_more(
+    client: Client, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    files: list[Any] = []
+
+    def api_test(self: Server, request: Request) -> Response:
+        files.extend([request.files["file"].stream, request.content.file])
+        return Response(iter([b"one", files[0].read(2)]) if streamed else b"whole")
+
+    monkeypatch.setattr(Server, "api_test", api_test)
+    body = PART + b"two" + END
+    response = client.post("/test", data=body, content_type=MULTIPART.partition(": ")[2])
+    assert [file.closed for file in files] == [not streamed] * 2
+    assert response.data == (b"onetw" if streamed else b"whole")
+    response.close()
+    assert [file.closed for file in files] == [True, True]
+
+
+def test_an_upload_leaves_no_file_open_in_the_worker(reading: Service) -> None:
     (worker,) = reading.workers()
     body = PART + b"x" * 2_000_000 + END
     before = len(list(Path(f"/proc/{worker}/fd").iterdir()))

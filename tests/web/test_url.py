@@ -42,6 +42,7 @@ def routes(monkeypatch: pytest.MonkeyPatch) -> None:
         ("number", "/number/<int:name>", {}),
         ("slash", "/slash/<name>/", {"strict_slashes": True}),
         ("moved", "/moved/<name>", {"redirect_to": "/text/<name>"}),
+        ("sized", "/sized/<name>", {"redirect_to": "/größe/<name>"}),
         ("away", "/away/<name>", {"redirect_to": "https://other.example/<name>"}),
     ]
     for name, rule, options in added:
@@ -102,7 +103,9 @@ def test_what_is_utf8_is_taken(client: Client, sent: str) -> None:
 def test_a_redirect_keeps_it(client: Client, sent: str) -> None:
     for url, location in [
         (f"/slash/{sent}?a={sent}", f"/slash/{sent}/?a={sent}"),
+        (f"/slash/{sent}?a=\xe4\xbd\xa0", f"/slash/{sent}/?a=%E4%BD%A0"),
         (f"/moved/{sent}", f"/text/{sent}"),
+        (f"/sized/{sent}", f"/gr%C3%B6%C3%9Fe/{sent}"),
         (f"/away/{sent}", f"https://other.example/{sent}"),
     ]:
         response = get(client, url)

@@ -34,8 +34,6 @@ def client_route(environ: Mapping[str, Any]) -> list[str]:
     proxy passed on: they count if they agree.
     """
     peer = plain_address(environ.get("REMOTE_ADDR") or "")
-    if not is_trusted(peer):
-        return [peer]
     routes = []
     if header := environ.get("HTTP_X_FORWARDED_FOR"):
         routes.append(trusted_route(peer, x_forwarded_for(header)))
