@@ -210,17 +210,23 @@ def test_a_lost_connection_is_told(schema: Schema) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_the_statement_at_the_server(schema: Schema, number: int) -> None:
-    schema.write("0001_create_a.sql", f"{CREATE_A}; DO SLEEP(50)")
+def test_an_interrupt_ends_the_statement_at_the_server(
+    schema: Schema, client: "pymysql.connections.Connection", number: int
+) -> None:
+    schema.write("0001_create_a.sql", f"{CREATE_A}; INSERT INTO a VALUES (1)")
+    schema.migrate()
+    schema.write("0002_change_a.sql", "CREATE TABLE b (i INT);\nUPDATE a SET i = 2")
+    client.begin()
+    client.cursor().execute("SELECT * FROM a FOR UPDATE")
     process = schema.start()
-    sleeping = "SELECT id FROM information_schema.processlist WHERE info LIKE 'DO SLEEP(50)%'"
-    wait_until(lambda: schema.run(sleeping))
+    blocked = "SELECT id FROM information_schema.processlist WHERE info LIKE 'UPDATE a SET%'"
+    wait_until(lambda: schema.run(blocked))
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     failure = err.splitlines()[-1]
-    assert failure.startswith("migrate: 0001_create_a.sql, statement 2 (line 1): interrupted; ")
-    wait_until(lambda: not schema.run(sleeping))
+    assert failure.startswith("migrate: 0002_change_a.sql, statement 2 (line 2): interrupted; ")
+    wait_until(lambda: not schema.run(blocked))
 
 
 def test_readers_pass_an_alter_that_waits_for_a_lock(

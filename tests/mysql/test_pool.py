@@ -1,8 +1,10 @@
 """The pool: bounded, fair, and nothing of one request reaches the next."""
 
 import os
+from collections.abc import Iterator
 
 import gevent
+import pymysql
 import pytest
 
 from conf.current import settings
@@ -115,29 +117,35 @@ def test_the_server_itself_limits_statements(accounts: MariaDB) -> None:
     assert mysql.value("SELECT @@max_statement_time") == settings.mysql.read_timeout
 
 
+@pytest.fixture
+def blocked(accounts: MariaDB, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A statement that waits for a row: unlike SLEEP(), it does not end with its client."""
+    set_mysql(monkeypatch, read_timeout=60)
+    socket = f"{accounts.folder}/socket"
+    with pymysql.connect(unix_socket=socket, user="root", database="pyserver") as other:
+        other.cursor().execute("SELECT * FROM accounts FOR UPDATE")
+        yield "UPDATE accounts SET cents = 0"
+    wait_until(lambda: not connections(accounts, "info LIKE 'UPDATE%'"))
+
+
 @pytest.mark.parametrize("cut", [gevent.Timeout(0.1), gevent.GreenletExit()])
 def test_a_statement_that_is_cut_is_ended_at_the_server_too(
-    accounts: MariaDB, monkeypatch: pytest.MonkeyPatch, cut: BaseException
+    accounts: MariaDB, blocked: str, cut: BaseException
 ) -> None:
-    set_mysql(monkeypatch, read_timeout=60)
-    greenlet = gevent.spawn(mysql.value, "SELECT SLEEP(%s)", 50)
-    wait_until(lambda: connections(accounts, "info LIKE 'SELECT SLEEP%'"))
+    greenlet = gevent.spawn(mysql.execute, blocked)
+    wait_until(lambda: connections(accounts, "info LIKE 'UPDATE%'"))
     greenlet.kill(cut)
-    wait_until(lambda: not connections(accounts, "info LIKE 'SELECT SLEEP%'"))
+    wait_until(lambda: not connections(accounts, "info LIKE 'UPDATE%'"))
     wait_until(lambda: in_use() == 0)
     assert mysql.value("SELECT 1") == 1
 
 
-def test_nothing_is_killed_at_another_server(
-    accounts: MariaDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    set_mysql(monkeypatch, read_timeout=60)
+def test_nothing_is_killed_at_another_server(accounts: MariaDB, blocked: str) -> None:
     mysql.value("SELECT 1")
     with pool().connection() as connection:
         connection.server_id = ("another behind the same address", 3306)
-    greenlet = gevent.spawn(mysql.value, "SELECT SLEEP(%s)", 50)
-    wait_until(lambda: connections(accounts, "info LIKE 'SELECT SLEEP%'"))
+    greenlet = gevent.spawn(mysql.execute, blocked)
+    wait_until(lambda: connections(accounts, "info LIKE 'UPDATE%'"))
     greenlet.kill(gevent.Timeout())
     wait_until(lambda: in_use() == 0)
-    assert connections(accounts, "info LIKE 'SELECT SLEEP%'")
-    kill_all(accounts)
+    assert connections(accounts, "info LIKE 'UPDATE%'")
