@@ -253,15 +253,13 @@ find_console() {
     console=$logs/console.log
 }
 
-# Appended to, so that it can be rotated, and bounded, for nobody looks at it while all is well.
+# Appended to, so that anything may rotate it; the master bounds it (utils/log/console.py).
 open_console() {
     find_console
     reason=$({ mkdir -p -- "$logs" && : >>"$console"; } 2>&1) ||
         die "cannot write $console: ${reason##*: }"
     printed=$(wc -c <"$console")
-    [ "$printed" -gt 10000000 ] || return 0
-    mv -f "$console" "$console.1"
-    printed=0
+    export CONSOLE="$console"
 }
 
 launch() {

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -82,13 +83,36 @@ def test_a_start_with_a_dash_keeps_stdout_beside_the_pid_file(service: Service) 
     assert "POST /after 404" in console
 
 
-def test_a_large_console_log_is_put_aside_at_the_next_start(service: Service) -> None:
-    console = service.folder / "logs/console.log"
-    console.parent.mkdir()
-    console.write_bytes(b"x" * 10_000_001)
+def test_a_large_console_log_is_put_aside_and_goes_on(service: Service) -> None:
+    service.add_route("print", 'print("x" * 1_000_000, flush=True); return Envelope("", {})')
     service.sh("start", check=True)
-    assert console.stat().st_size < 10_000
-    assert console.with_name("console.log.1").stat().st_size == 10_000_001
+    for _ in range(12):
+        service.request("/print")
+    console = service.folder / "logs/console.log"
+    aside = console.with_name("console.log.1")
+    wait_until(aside.exists)
+    wait_until(lambda: console.stat().st_size < 10_000_000)
+    service.request("/print")
+    assert "\0" not in console.read_text()
+    assert "xxx" in console.read_text()
+    assert "Starting gunicorn" in aside.read_text()
+
+
+def test_a_file_that_stdout_was_sent_to_by_others_is_left_alone(service: Service) -> None:
+    service.env["LOG_DIR"] = "-"
+    path = service.folder / "mine"
+    with path.open("ab") as file:
+        file.write(b"x" * 10_000_001)
+        file.flush()
+        process = subprocess.Popen(
+            ["sh", "run.sh", "run"], cwd=service.root, env=service.env, stdout=file
+        )
+    wait_until(service.running_pid)
+    service.request()
+    wait_until(lambda: b"POST /test 200" in path.read_bytes())
+    process.terminate()
+    process.wait()
+    assert path.stat().st_size > 10_000_001
 
 
 def test_a_failed_start_shows_its_own_lines_of_the_console_alone(service: Service) -> None:

@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 
 from conf.current import settings
+from utils.log.console import Console
 from utils.log.daily import DailyFile
-from utils.log.handler import Console, LineHandler
+from utils.log.handler import LineHandler
 from utils.log.line import JSONFormatter, LineFormatter
 
 logger = logging.getLogger("pyserver")

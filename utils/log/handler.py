@@ -5,7 +5,7 @@ import os
 import time
 from contextlib import suppress
 
-STDOUT, STDERR = 1, 2
+STDERR = 2
 QUIET = 60.0  # seconds between two complaints on stderr
 
 
@@ -64,16 +64,6 @@ class LineHandler(logging.Handler):
             self.complain(f"{self.lost} log lines were lost: {self.reason}")
             self.lost = 0
         super().close()
-
-
-class Console(LineHandler):
-    """Writes to stdout, as containers and people at a terminal want it.
-
-    In a pipe, lines of up to 4096 bytes stay whole among those of other processes (PIPE_BUF).
-    """
-
-    def write(self, data: bytes, created: float) -> None:
-        write_all(STDOUT, data)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -13,6 +13,7 @@ import gunicorn.arbiter
 from gunicorn.errors import HaltServer
 
 from conf.current import settings
+from utils.log import bound_console
 from utils.serve.state import State, client_address
 from utils.serve.worker import Stage
 
@@ -66,6 +67,7 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
             self.retire(worker)
         self.await_stage(surplus, Stage.DRAINING)
         self.publish()
+        bound_console()
 
     def retire(self, worker: Any) -> None:
         """Stop a worker whose successor serves."""
