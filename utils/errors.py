@@ -112,3 +112,8 @@ def detail_of(error: HTTPException) -> str:
     if error.description == type(error).description:
         return ""
     return error.description or ""
+
+
+def shorten(text: str) -> str:
+    """Return what a client sent as it may stand in a log line: quoted, escaped, and not long."""
+    return ascii(text if len(text) <= 100 else f"{text[:100]}...")
