@@ -28,20 +28,22 @@ logger_class = "utils.serve.logger.Logger"
 worker_class = "utils.serve.worker.Worker"
 workers = settings.workers
 worker_connections = settings.worker_connections
+# A worker's heartbeat is the time of a file: on a busy disk it could come too late.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 timeout = settings.worker_timeout
 graceful_timeout = settings.graceful_timeout + 2  # the master's: the workers end before it kills
 keepalive = settings.keepalive
 
-control_socket_disable = True
+control_socket_disable = True  # its path is the same one for all gunicorns of a user
+http_parser = "python"  # "auto" would take another one, that happens to be installed
 forwarded_allow_ips = settings.trusted_proxies
-forwarder_headers = ""
+forwarder_headers = ""  # a SCRIPT_NAME header from a trusted proxy would change every path
 
 
 def on_starting(server: Any) -> None:
     """Set up the master."""
     Path(settings.run_dir).mkdir(parents=True, exist_ok=True)
-    for name in unknown_names(Settings, os.environ):
+    for name in unknown_names(Settings, os.environ.keys() - {"SERVER_SOFTWARE"}):  # gunicorn's own
         log.logger.warning("%s is set in the environment, and is no setting", name)
     address.ensure_free()
     arbiter.install(server)

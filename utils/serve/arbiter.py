@@ -1,5 +1,6 @@
 """The master process: gunicorn's, with a reload and a stop that lose no request."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -165,6 +166,7 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
         except FileNotFoundError:  # somebody removed the Unix socket, which is closed by now
             self.LISTENERS = []
             super().stop(graceful)
+        gc.freeze()  # for a faster end: nothing needs Python's last collection
 
 
 def install(server: gunicorn.arbiter.Arbiter) -> None:
