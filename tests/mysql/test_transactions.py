@@ -117,18 +117,36 @@ def test_a_transaction_that_lost_a_deadlock_cannot_go_on(accounts: MariaDB) -> N
     assert cents(accounts) == [101, 101, 0]
 
 
-def test_a_commit_that_fails_is_never_called_retryable(
-    accounts: MariaDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No server can be made to fail so in a COMMIT: a procedure's error stands for it."""
+@pytest.fixture
+def interrupted(accounts: MariaDB) -> str:
+    """A statement that is half done, and then fails as if an operator had ended it."""
     accounts.run(
-        "CREATE OR REPLACE PROCEDURE pyserver.stop() SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO = 1317"
+        "CREATE OR REPLACE PROCEDURE pyserver.half() BEGIN"
+        " UPDATE accounts SET cents = 0 WHERE id = 1;"
+        " SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO = 1317; END"
     )
-    with pytest.raises(RetryableError):
-        mysql.execute("CALL stop()")
+    return "CALL half()"
+
+
+def test_a_procedure_may_be_retried_only_in_a_transaction(
+    accounts: MariaDB, interrupted: str
+) -> None:
+    with pytest.raises(RetryableError), mysql.transaction() as tx:
+        tx.execute(interrupted)
+    assert cents(accounts) == [100, 100]
+    with pytest.raises(UnavailableError) as caught:
+        mysql.execute(interrupted)
+    assert not isinstance(caught.value, RetryableError)
+    assert cents(accounts) == [0, 100]
+
+
+def test_a_commit_that_fails_is_never_called_retryable(
+    accounts: MariaDB, interrupted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No server can be made to fail so in a COMMIT: the procedure's error stands for it."""
 
     def fail_to_commit(connection: Connection, sql: str, *values: Any) -> Result:
-        return execute(connection, sql.replace("COMMIT", "CALL stop()"), *values)
+        return execute(connection, sql.replace("COMMIT", interrupted), *values)
 
     monkeypatch.setattr(queries, "execute", fail_to_commit)
     with pytest.raises(UnavailableError) as caught, mysql.transaction() as tx:

@@ -1,6 +1,7 @@
 """One statement: send it, wait for its answer, log it, translate its error."""
 
 import logging
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ from utils.mysql.errors import (
 )
 from utils.mysql.rows import Row
 from utils.timing import timed
+
+SINGLE_STATEMENT = re.compile(r"\s*(?:INSERT|REPLACE|UPDATE|DELETE|SELECT|WITH)\b", re.IGNORECASE)
 
 
 class Result(NamedTuple):
@@ -50,9 +53,9 @@ def execute(
         except BaseException:  # also a timeout of gevent's
             connection.close()
             raise
-    if error.code in RETRYABLE_ERRORS:
+    if is_undone(connection, sql, error):
         raise unavailable(error, RetryableError) from error
-    if not is_statement_error(error):
+    if error.code in RETRYABLE_ERRORS or not is_statement_error(error):
         raise unavailable(error) from error
     raise error
 
@@ -77,6 +80,16 @@ def is_intact(connection: Connection, error: StatementError) -> bool:
     """
     undone = error.code in RETRYABLE_ERRORS and not connection.is_idle
     return is_statement_error(error) and not undone
+
+
+def is_undone(connection: Connection, sql: str, error: StatementError) -> bool:
+    """Return whether nothing of the statement, and of the transaction around it, is written.
+
+    Outside a transaction that is known of a single statement only: a procedure commits each of its
+    own.
+    """
+    one = not connection.is_idle or SINGLE_STATEMENT.match(sql)
+    return bool(one) and error.code in RETRYABLE_ERRORS
 
 
 def log(cursor: DictCursor, sql: str, values: Sequence[Any], milliseconds: float) -> None:
