@@ -1,5 +1,6 @@
 """The client's address: read from the right, past trusted proxies only."""
 
+import json
 from ipaddress import ip_network
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from tests.support.messages import exchange, post
 from tests.support.service import Service
+from utils.serve.state import UnixConnection
 from utils.web import client
 from utils.web.client import client_route
 
@@ -201,3 +203,20 @@ def test_a_header_sent_twice_is_one_list(proxied: Service) -> None:
     ):
         envelope = exchange(proxied, post("/seen/", "Content-Length: 0", *sent))[2]
         assert envelope["data"]["client"] == "203.0.113.7"
+
+
+def test_a_peer_over_a_unix_socket_is_trusted(service: Service) -> None:
+    service.env["SERVER_SOCKET"] = str(service.folder / "socket")
+    service.add_route("seen", "return Envelope(request.uuid, {}, request.access_route)")
+    service.sh("start", check=True)
+    for sent, seen in [
+        ({XFF: "1.1.1.1, 203.0.113.7"}, ["203.0.113.7", ""]),
+        ({FORWARDED: "for=1.1.1.1, for=203.0.113.7"}, ["203.0.113.7", ""]),
+        ({}, [""]),
+    ]:
+        connection = UnixConnection(service.env["SERVER_SOCKET"], 30)
+        connection.request("POST", "/seen", headers=sent)
+        envelope = json.loads(connection.getresponse().read())
+        connection.close()
+        (line,) = [line for line in service.log().splitlines() if envelope["uuid"] in line]
+        assert (envelope["data"], line.split()[-1]) == (seen, seen[0] or "-")
