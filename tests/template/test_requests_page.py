@@ -1,0 +1,94 @@
+"""docs/requests.md: its examples run as they are written, and its log lines have the real form."""
+
+import hashlib
+import hmac
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.messages import exchange, post, with_length
+from tests.support.service import ROOT, Service
+
+PAGE = (ROOT / "docs/requests.md").read_text()
+WEBHOOK, UPLOAD, RUN_ASYNC = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+IMPORTS = """import asyncio
+import contextvars
+import hmac
+
+import gevent
+
+from conf.current import settings
+from utils.errors import HTTPError
+from utils.web import Envelope
+"""
+ASYNC_ROUTE = """
+@expose("/slow", methods=["POST"])
+def slow(self, request: Request) -> Response:
+    return Envelope(request.uuid, {}, run_async(asyncio.sleep(0, "slept")))
+"""
+
+
+@pytest.fixture(scope="module")
+def documented() -> Iterator[Service]:
+    """A service with the routes of the page."""
+    service = Service(WEBHOOK_KEY="secret")
+    service.edit("server.py", "from api import", f"{IMPORTS}from api import")
+    for route in (WEBHOOK, UPLOAD, ASYNC_ROUTE):
+        service.add_to_server(textwrap.indent(route, "    "))
+    service.edit("server.py", "class Server(", f"{RUN_ASYNC}\n\nclass Server(")
+    settings = "from typing import Annotated\n\nfrom conf.setting import Secret\n"
+    service.edit("conf/settings.py", "from conf.groups", f"{settings}from conf.groups")
+    service.edit(
+        "conf/settings.py",
+        '"""The service\'s settings: the template\'s, and yours."""',
+        'webhook_key: Annotated[Secret, "key of the webhook"]',
+    )
+    service.sh("start", check=True)
+    yield service
+    service.remove()
+
+
+def test_the_webhook_checks_its_signature(documented: Service) -> None:
+    order = b'{"order_id":7}'
+    right = hmac.new(b"secret", order, hashlib.sha256).hexdigest()
+    for signature, status in [(right, 200), (f"x{right}", 403), ("\xe4", 403), ("", 403)]:
+        data = with_length("/webhooks/orders", order, f"X-Signature: {signature}")
+        assert exchange(documented, data)[0] == status
+
+
+def test_the_upload_is_saved(documented: Service) -> None:
+    head = b'--b\r\nContent-Disposition: form-data; name="%s"; filename="a.jpg"\r\n\r\n'
+    for name, status in [(b"photo", 200), (b"other", 400)]:
+        body = head % name + b"x" * 5_000_000 + b"\r\n--b--\r\n"
+        data = with_length("/photos", body, "Content-Type: multipart/form-data; boundary=b")
+        got, _, envelope = exchange(documented, data)
+        assert got == status
+        if status == 200:
+            saved = Path(f"/tmp/{envelope['uuid']}.jpg")
+            assert saved.stat().st_size == 5_000_000
+            saved.unlink()
+
+
+def test_the_thread_runs_a_coroutine(documented: Service) -> None:
+    assert exchange(documented, post("/slow", "Content-Length: 0"))[2]["data"] == "slept"
+
+
+def test_the_log_lines_are_those_of_the_page(documented: Service) -> None:
+    shown = re.findall(r"^    (?:GET|POST) .*$", PAGE, re.MULTILINE)
+    for line, data in zip(
+        shown,
+        [
+            with_length("/test", b'{"order_id":7}'),
+            post("/nowhere", "Content-Length: 0").replace(b"POST", b"GET"),
+            post("/test", host="a b"),
+        ],
+        strict=True,
+    ):
+        envelope = exchange(documented, data)[2]
+        logged = next(line for line in documented.log().splitlines() if envelope["uuid"] in line)
+        words = line.split()
+        words[4:6] = [r"[0-9.]+", r"127\.0\.0\.1"]
+        assert re.search(" ".join(words) + "$", logged)
