@@ -1,6 +1,8 @@
 """A migration's file: what the mysql client takes, goes in, and what fails is told in a line."""
 
+import re
 import signal
+import socket
 from collections.abc import Iterator
 
 import pymysql
@@ -197,6 +199,17 @@ def test_without_mysql_it_fails_in_a_line(schema: Schema) -> None:
     assert schema.refusal() == "MySQL is not configured"
 
 
+def test_what_speaks_another_protocol_is_told(schema: Schema) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        schema.env["MYSQL_PORT"] = str(server.getsockname()[1])
+        process = schema.start()
+        connection, _ = server.accept()
+        connection.sendall(b"\x05\0\0\0HTTP?")
+        connection.close()
+        _, err = process.communicate(timeout=60)
+    assert re.fullmatch(r"migrate: what answers at 127.0.0.1:\d+ is not MySQL \(.+\)\n", err)
+
+
 def test_a_lost_connection_is_told(schema: Schema) -> None:
     schema.write("0001_create_a.sql", f"{CREATE_A}; DO SLEEP(50)")
     process = schema.start()
@@ -224,7 +237,7 @@ def test_an_interrupt_ends_the_statement_at_the_server(
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    failure = err.splitlines()[-1]
+    _, failure = err.splitlines()
     assert failure.startswith("migrate: 0002_change_a.sql, statement 2 (line 2): interrupted; ")
     wait_until(lambda: not schema.run(blocked))
 

@@ -11,6 +11,7 @@ from pymysql.constants import CR, ER
 from pymysql.cursors import DictCursor
 
 from conf.current import settings
+from utils.errors import UnavailableError
 from utils.mysql.connection import Connection, options
 from utils.mysql.pool import kill
 from utils.mysql.rows import Row
@@ -35,7 +36,13 @@ class MigrationError(Exception):
 
 def connect() -> Connection:
     """Return a connection that has a limit for the login, and none for a statement."""
-    return Connection(**options())
+    try:
+        return Connection(**options())
+    except (MySQLError, OSError, UnavailableError):
+        raise
+    except Exception as error:
+        place = f"{settings.mysql.host}:{settings.mysql.port}"
+        raise MigrationError(f"what answers at {place} is not MySQL ({error})") from None
 
 
 def query(connection: Connection, sql: Any, *values: Any) -> list[Row]:

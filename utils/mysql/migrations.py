@@ -19,6 +19,7 @@ from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 
+import gevent
 from pymysql import MySQLError
 from pymysql.constants import ER
 
@@ -154,7 +155,8 @@ def main() -> None:
         "--wait", type=float, default=60, help="seconds to wait for another one, or for a lock"
     )
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
+    for number in (signal.SIGINT, signal.SIGTERM):  # Python's own would be printed by gevent
+        gevent.signal_handler(number, gevent.kill, gevent.getcurrent(), KeyboardInterrupt)
     try:
         if arguments.verb == "status":
             status()
@@ -164,7 +166,7 @@ def main() -> None:
         raise SystemExit(f"migrate: {error}") from None
     except KeyboardInterrupt:
         raise SystemExit("migrate: interrupted") from None
-    except Exception as error:  # what speaks another protocol also raises struct.error and others
+    except Exception as error:  # a fault of ours; an operator is no better off with a traceback
         raise SystemExit(f"migrate: {type(error).__name__}: {error}") from None
 
 
