@@ -2,13 +2,16 @@
 # Run the service; `sh run.sh help` lists the verbs.
 set -eu
 
-ROOT=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
-VENV=${VENV:-$ROOT/.venv}
-RUN_LOCK=requirements.lock
-TEST_LOCK=tests/requirements.lock
-LOCKS=$ROOT/utils/serve/locks.py
-UV='uv>=0.13,<0.14'
-cd "$ROOT"
+root=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
+VENV=${VENV:-$root/.venv}
+run_lock=requirements.lock
+test_lock=tests/requirements.lock
+locks=$root/utils/serve/locks.py
+uv='uv>=0.13,<0.14'
+cd "$root"
+
+# Names in capitals are settings: a variable that came from the environment is exported again, and
+# the service is not to find its ENV or ROOT changed.
 
 say() { printf '%s\n' "$@"; }
 warn() { printf '%s\n' "$*" >&2; }
@@ -42,13 +45,13 @@ patiently() {
 }
 
 # The same in a session of its own, so that its children can be ended with it.
-step() { patiently "$SELF" "$LOCKS" exec --session "$@" </dev/null 9>&-; }
+step() { patiently "$self" "$locks" exec --session "$@" </dev/null 9>&-; }
 
 # Hold the file's lock from here to the end of this script, however it ends.
 hold() {
     (: >>"$1") 2>/dev/null || die "cannot write $1"
     exec 9>>"$1"
-    patiently "$SELF" "$LOCKS" wait 9
+    patiently "$self" "$locks" wait 9
 }
 
 # --- The environment -------------------------------------------------------------------------
@@ -64,13 +67,13 @@ find_python() {
     found=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2], sys.executable)') ||
         die "cannot run $PYTHON: set PYTHON to a Python of 3.11 or newer"
     version=${found%% *}
-    SELF=${found#* } # what PYTHON leads to: pyenv's is a script, whose pid is not Python's
+    self=${found#* } # what PYTHON leads to: pyenv's is a script, whose pid is not Python's
     case $version in
         2.* | 3.[0-9] | 3.10) die "$PYTHON is Python $version: set PYTHON to one of 3.11 or newer" ;;
     esac
 }
 
-# Set PY to the Python of an environment that has these locks installed; make one if there is none.
+# Set py to the Python of an environment that has these locks installed; make one if there is none.
 prepare() {
     find_python
     remind
@@ -79,15 +82,15 @@ prepare() {
         has "$VENV" "$@" || reuse "$@" || make_environment "$@"
         exec 9>&-
     fi
-    ENV=$(cd -- "$VENV" && pwd -P)
-    PY=$ENV/bin/python
+    home=$(cd -- "$VENV" && pwd -P)
+    py=$home/bin/python
 }
 
 # The same for a verb that also has to work where there is no environment.
 find_environment() {
     find_python
-    ENV=$(cd -- "$VENV" 2>/dev/null && pwd -P) || ENV=$VENV
-    PY=$ENV/bin/python
+    home=$(cd -- "$VENV" 2>/dev/null && pwd -P) || home=$VENV
+    py=$home/bin/python
 }
 
 has() {
@@ -145,7 +148,7 @@ remove_unused() {
     [ ! -f "$VENV/installed" ] || kept="; the environment that was there is as it was"
     for candidate in "$VENV.d"/*; do
         [ "$(cd -- "$candidate" 2>/dev/null && pwd -P)" != "$current" ] || continue
-        "$SELF" "$LOCKS" holder "$candidate/installed" >/dev/null || rm -rf "$candidate"
+        "$self" "$locks" holder "$candidate/installed" >/dev/null || rm -rf "$candidate"
     done
 }
 
@@ -164,8 +167,8 @@ lock() {
     find_python
     tools=$(mktemp -d)
     undo=remove_tools
-    { step "$PYTHON" -m venv "$tools" && step "$tools/bin/python" -m pip install --quiet "$UV"; } ||
-        die "cannot install $UV; the locks are as they were"
+    { step "$PYTHON" -m venv "$tools" && step "$tools/bin/python" -m pip install --quiet "$uv"; } ||
+        die "cannot install $uv; the locks are as they were"
     pin requirements
     pin tests/requirements --constraints requirements.lock
     say "requirements.lock and tests/requirements.lock are up to date"
@@ -190,7 +193,7 @@ pin() {
 
 # Print a setting, also where there is no environment that can tell, or other settings are wrong.
 setting() {
-    "$PY" -m conf "$1" 2>/dev/null && return
+    "$py" -m conf "$1" 2>/dev/null && return
     text=$(sed -n "s/^$1=//p" "${ENV_FILE:-.env}" 2>/dev/null | tr -d "\"'") || text=
     say "${text:-$2}"
 }
@@ -214,7 +217,7 @@ take() {
 }
 
 # Set pid to the running master's, or fail.
-running() { pid=$("$SELF" "$LOCKS" holder "$RUN_DIR/master"); }
+running() { pid=$("$self" "$locks" holder "$RUN_DIR/master"); }
 
 # Print a value of the state file.
 state() { sed -n "s/^$1=//p" "$RUN_DIR/state" 2>/dev/null; }
@@ -239,12 +242,12 @@ await() {
 
 # Become gunicorn, as the master of RUN_DIR.
 serve() {
-    exec "$PY" "$LOCKS" exec "$@" --uses "$ENV" --master "$RUN_DIR" \
-        "$PY" -m gunicorn -c "$ROOT/gunicorn_conf.py" --pid "$RUN_DIR/pid" app:g_app
+    exec "$py" "$locks" exec "$@" --uses "$home" --master "$RUN_DIR" \
+        "$py" -m gunicorn -c "$root/gunicorn_conf.py" --pid "$RUN_DIR/pid" app:g_app
 }
 
-loads() { step "$PY" -m gunicorn --check-config -c "$ROOT/gunicorn_conf.py" app:g_app; }
-can_listen() { step "$PY" -m utils.serve.preflight "$@"; }
+loads() { step "$py" -m gunicorn --check-config -c "$root/gunicorn_conf.py" app:g_app; }
+can_listen() { step "$py" -m utils.serve.preflight "$@"; }
 
 # What takes the processes' stdout and stderr; LOG_DIR=- has no folder for it.
 find_console() {
@@ -273,7 +276,7 @@ launch() {
     exit 1
 }
 
-welcome() { step "$PY" -m utils.serve.state "$RUN_DIR"; }
+welcome() { step "$py" -m utils.serve.state "$RUN_DIR"; }
 up_or_gone() { [ "$(state pid)" = "$pid" ] || ended; }
 ended() { ! kill -0 "$pid" 2>/dev/null; }
 
@@ -295,7 +298,7 @@ forget() {
 halt() {
     undo=still_stopping
     kill -TERM "$pid"
-    patiently "$SELF" "$LOCKS" gone "$RUN_DIR/master" $(($(setting GRACEFUL_TIMEOUT 30) * 2 + 30)) ||
+    patiently "$self" "$locks" gone "$RUN_DIR/master" $(($(setting GRACEFUL_TIMEOUT 30) * 2 + 30)) ||
         die "pid $pid does not stop"
     undo=:
     outcome="pyserver has stopped"
@@ -341,7 +344,7 @@ is_up() { running && [ "$(state pid)" = "$pid" ]; }
 # --- The verbs -------------------------------------------------------------------------------
 
 start() {
-    prepare "$RUN_LOCK"
+    prepare "$run_lock"
     take
     if running; then settle; fi
     if running; then say "pyserver is already running (pid $pid)" && return; fi
@@ -366,7 +369,7 @@ stop() {
 }
 
 restart() {
-    prepare "$RUN_LOCK"
+    prepare "$run_lock"
     take
     open_console
     own=
@@ -388,8 +391,8 @@ reload() {
     reloads=$(number reloads) || die "pyserver is starting or stopping (pid $pid)"
     [ -x "$RUN_DIR/environment/bin/python" ] ||
         die "the environment that pyserver runs on is gone: sh run.sh restart makes another one"
-    has "$RUN_DIR/environment" "$RUN_LOCK" ||
-        die "$RUN_LOCK is not what pyserver was started with: new packages take a restart"
+    has "$RUN_DIR/environment" "$run_lock" ||
+        die "$run_lock is not what pyserver was started with: new packages take a restart"
     find_console
     rm -f "$RUN_DIR/refused"
     kill -HUP "$pid"
@@ -408,7 +411,7 @@ reloaded() { [ "$(state reloads)" != "$reloads" ] || [ -f "$RUN_DIR/refused" ] |
 
 # Set RUN_DIR to that of `sh run.sh dev`, and fail if nothing serves there.
 dev_running() {
-    RUN_DIR=$ROOT/.dev/run
+    RUN_DIR=$root/.dev/run
     running
 }
 
@@ -426,14 +429,14 @@ status() {
 }
 
 run() {
-    prepare "$RUN_LOCK"
+    prepare "$run_lock"
     make_run_dir
     serve
 }
 
 # Start a supervisord that keeps the service up; its own files are in run/ and logs/.
 supervise() {
-    prepare "$RUN_LOCK"
+    prepare "$run_lock"
     take
     if supervised; then die "a supervisord keeps pyserver up already: $server"; fi
     ! running || die "pyserver is running without supervisord (pid $pid): sh run.sh stop ends it"
@@ -443,7 +446,7 @@ supervise() {
         die "supervisord would kill a stop that takes long: set its stopwaitsecs to $needed or more"
     mkdir -p run logs
     undo=shut_down
-    "$PY" -m supervisor.supervisord -c supervisord.conf 9>&- || die "supervisord did not start"
+    "$py" -m supervisor.supervisord -c supervisord.conf 9>&- || die "supervisord did not start"
     if await 60 is_up && welcome; then undo=: && return; fi
     warn "pyserver did not start:"
     tail -n 40 logs/console.log >&2
@@ -451,22 +454,22 @@ supervise() {
 }
 
 shut_down() {
-    "$PY" -m supervisor.supervisorctl shutdown >/dev/null 2>&1 || :
-    "$SELF" "$LOCKS" gone "$RUN_DIR/master" 60 || :
+    "$py" -m supervisor.supervisorctl shutdown >/dev/null 2>&1 || :
+    "$self" "$locks" gone "$RUN_DIR/master" 60 || :
     forget
 }
 
 module() {
-    prepare "$RUN_LOCK"
+    prepare "$run_lock"
     use_module "$@"
 }
 
-use_module() { exec "$PY" "$LOCKS" exec --uses "$ENV" "$PY" -m "$@"; }
+use_module() { exec "$py" "$locks" exec --uses "$home" "$py" -m "$@"; }
 
 # Run the migrations; without a MYSQL_HOST those of the MariaDB that `sh run.sh dev` has running.
 migrate() {
-    prepare "$RUN_LOCK"
-    if [ -f .dev/env ] && [ -z "$("$PY" -m conf MYSQL_HOST)" ]; then
+    prepare "$run_lock"
+    if [ -f .dev/env ] && [ -z "$("$py" -m conf MYSQL_HOST)" ]; then
         use_module utils.dev.migrate "$@"
     fi
     use_module utils.mysql.migrations "$@"
@@ -475,18 +478,18 @@ migrate() {
 tests() {
     # Before anything is installed: this needs no packages, and takes no time.
     if [ $# -eq 0 ]; then find_python; "$PYTHON" -m tests.support.programs || exit 1; fi
-    prepare "$RUN_LOCK" "$TEST_LOCK"
+    prepare "$run_lock" "$test_lock"
     use_module pytest "$@"
 }
 
 check() {
-    prepare "$RUN_LOCK" "$TEST_LOCK"
+    prepare "$run_lock" "$test_lock"
     failed=0
     for tool in 'ruff check .' 'ruff format --check .' mypy; do
         # shellcheck disable=SC2086  # its words are the arguments
-        "$PY" -m $tool || failed=1
+        "$py" -m $tool || failed=1
     done
-    "$ENV/bin/shellcheck" run.sh .ci/run || failed=1
+    "$home/bin/shellcheck" run.sh .ci/run || failed=1
     return $failed
 }
 

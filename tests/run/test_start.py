@@ -123,3 +123,11 @@ def test_a_start_while_the_old_one_stops_waits_for_it(service: Service) -> None:
     assert "is up at" in service.sh("start", check=True).stdout
     assert call.status() == 200
     assert service.pid != first
+
+
+def test_the_service_gets_the_environment_as_it_is(service: Service) -> None:
+    names = ("ENV", "ROOT", "PY", "SELF", "LOCKS", "UV", "PWD_", "CDPATH")
+    service.env.update(dict.fromkeys(names, "mine"))
+    service.sh("start", check=True)
+    got = Path(f"/proc/{service.pid}/environ").read_text().split("\0")
+    assert {f"{name}=mine" for name in names} <= set(got)

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingMixIn, UnixStreamServer
@@ -14,7 +15,7 @@ from utils.serve.state import State, answers, client_address, read
 STATE = State(4711, 1_700_000_000, 2, "http://127.0.0.1:10001", (4712, 4713))
 
 
-@pytest.mark.parametrize("state", [STATE, STATE._replace(address="unix:/a b/s=1", workers=())])
+@pytest.mark.parametrize("state", [STATE, replace(STATE, address="unix:/a b/s=1", workers=())])
 def test_what_is_written_is_read(tmp_path: Path, state: State) -> None:
     (tmp_path / "state").write_text(str(state))
     assert read(tmp_path) == state
@@ -82,7 +83,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("address", ["unix", "tcp"], indirect=True)
 def test_a_service_on_either_kind_of_address_is_tried(address: str) -> None:
     assert answers(address)
-    said, curl = STATE._replace(address=address).welcome().split("; try\n")
+    said, curl = replace(STATE, address=address).welcome().split("; try\n")
     assert said == f"pyserver is up at {address} (pid 4711)"
     subprocess.run(f"{curl} --silent --fail", shell=True, check=True)
 

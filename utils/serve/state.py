@@ -5,15 +5,16 @@
 
 import socket
 import sys
+from dataclasses import asdict, dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from shlex import quote
-from typing import NamedTuple
 
 ANSWER_TIMEOUT = 10.0
 
 
-class State(NamedTuple):
+@dataclass(frozen=True)
+class State:
     """The running service; `started` is in seconds since 1970, `reloads` counts from 0.
 
     The address is the one for clients, `http://host:port` or `unix:/path`; the workers are the
@@ -28,7 +29,7 @@ class State(NamedTuple):
 
     def __str__(self) -> str:
         workers = " ".join(map(str, self.workers))
-        fields = {**self._asdict(), "workers": workers}
+        fields = {**asdict(self), "workers": workers}
         return "".join(f"{name}={value}\n" for name, value in fields.items())
 
     def welcome(self) -> str:
