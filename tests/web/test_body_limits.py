@@ -94,3 +94,12 @@ def test_a_form_has_limits_of_its_own(reading: Service) -> None:
         assert status == 413
         line = next(line for line in reading.log().splitlines() if envelope["uuid"] in line)
         assert "more than 1000 parts, or a field of more than 500000 bytes" in line
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_body_that_does_not_come_is_a_missed_deadline(reading: Service, reader: str) -> None:
+    body, content_type = body_for(reader, 1_000)
+    sent = (f"Content-Length: {len(body)}", content_type, "X-Request-Timeout-Ms: 100")
+    data = post(f"/read/{reader}", *sent, body=body[:-1])
+    status, _, envelope = exchange(reading, data)
+    assert (status, envelope["err_code"]) == (504, -6)

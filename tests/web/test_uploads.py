@@ -5,8 +5,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import gevent
 import pytest
-from werkzeug.test import Client
+from werkzeug.test import Client, create_environ
 
 from server import Server
 from tests.support.messages import exchange, in_chunks, with_length
@@ -67,3 +68,22 @@ def test_an_upload_leaves_no_file_open_in_the_worker(reading: Service) -> None:
     for _ in range(5):
         assert exchange(reading, with_length("/upload", body, MULTIPART))[0] == 200
     wait_until(lambda: len(list(Path(f"/proc/{worker}/fd").iterdir())) <= before)
+
+
+def test_other_requests_have_their_turns_during_an_upload() -> None:
+    turns: list[int] = []
+
+    def take_turns() -> None:
+        while True:
+            turns.append(len(turns))
+            gevent.sleep(0)
+
+    other = gevent.spawn(take_turns)
+    body = PART + b"x" * 2_000_000 + END
+    environ = create_environ(method="POST", data=body, content_type=MULTIPART.partition(": ")[2])
+    request = Request(environ)
+    request.max_content_length = 3_000_000
+    with request:
+        assert request.files["file"].stream.read() == b"x" * 2_000_000
+    other.kill()
+    assert len(turns) >= 30  # 64 KiB each

@@ -5,6 +5,7 @@ import io
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Protocol
 
+import gevent
 import msgspec
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -71,6 +72,7 @@ class Body:
             piece = self.receive(size)
             self.file.seek(0, io.SEEK_END)
             self.file.write(piece)
+            gevent.sleep(0)  # what comes as fast as it is read would stop all other requests
             return piece
         self.file.seek(position)
         return self.file.read(size)
