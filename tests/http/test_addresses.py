@@ -1,5 +1,6 @@
 """All addresses of a name are used, and one that is gone costs no call."""
 
+import errno
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -114,30 +115,49 @@ def test_an_address_that_drops_packets_gets_its_share_of_the_time(dns: DNS) -> N
     alive.stop()
 
 
-def test_an_address_that_failed_is_tried_last_until_it_works(dns: DNS) -> None:
+def test_an_address_that_failed_is_tried_last(dns: DNS) -> None:
     dns.hosts = HOSTS
     known = addresses.Addresses()
-    first, second, third = known.of("warehouse.test", 80, 20)
-    known.failed(second)
+    _, second, _ = known.of("warehouse.test", 80, 20)
+    known.failed(second, ConnectionRefusedError())
     for _ in range(6):
         assert known.of("warehouse.test", 80, 20)[2] == second
-    known.works(second)
-    assert {known.of("warehouse.test", 80, 20)[2] for _ in range(3)} == {first, second, third}
+
+
+@pytest.mark.parametrize("code", ["EMFILE", "EADDRNOTAVAIL", "ENOBUFS"])
+def test_a_want_of_our_own_is_no_failure_of_an_address(dns: DNS, code: str) -> None:
+    known = addresses.Addresses()
+    dns.hosts = HOSTS
+    first, *_ = known.of("warehouse.test", 80, 20)
+    known.failed(first, OSError(getattr(errno, code), "ours"))
+    assert not known.failed_lately(first)
+
+
+def test_an_address_is_left_only_if_another_works(dns: DNS) -> None:
+    """If all fail, the upstream is full, perhaps: what is connected has to go on."""
+    known = addresses.Addresses()
+    dns.hosts = HOSTS[:2]
+    first, second = known.of("warehouse.test", 80, 20)
+    known.failed(first, ConnectionRefusedError())
+    assert (known.is_left(first), known.is_left(second)) == (True, False)
+    known.failed(second, TimeoutError())
+    assert (known.is_left(first), known.is_left(second)) == (False, False)
 
 
 def test_kept_connections_to_an_address_that_refuses_are_left(instances: list[Faulty]) -> None:
     upstream = connect(instances, max_age=1000)
-    # One kept connection to each address.
-    calls = [gevent.spawn(upstream.get, f"/slow/{number}") for number in range(3)]
-    gevent.joinall(calls, raise_error=True)
+
+    def call_at_once(count: int) -> None:
+        calls = [gevent.spawn(upstream.get, f"/slow/{number}") for number in range(count)]
+        gevent.joinall(calls, raise_error=True)
+
+    call_at_once(3)  # one kept connection to each address
     assert counts(instances) == [1, 1, 1]
     # It accepts no more, but leaves the connection open that it has.
     instances[1].server.close()
-    more = [gevent.spawn(upstream.get, f"/slow/{number}") for number in range(9)]
-    gevent.joinall(more, raise_error=True)
+    call_at_once(9)
     seen = counts(instances)[1]
-    for number in range(20):
-        upstream.get(f"/echo/{number}")
+    call_at_once(9)
     assert counts(instances)[1] == seen
 
 

@@ -58,7 +58,7 @@ def test_the_total_time_ends_a_call_and_spoils_no_later_one(
     upstream.total_timeout = 0.4
     with pytest.raises(UnavailableError, match=r"^warehouse did not answer within 0.4 s$"):
         upstream.request(method, path)
-    assert faulty.count(path) == 1
+    assert faulty.count(path) <= 1  # 0 on a machine that is busy for so long
     upstream.total_timeout = 20
     assert [ask(upstream, n) for n in range(3)] == ["0", "1", "2"]
 
@@ -173,8 +173,8 @@ def test_the_limit_of_a_caller_higher_up_goes_through(upstream: Upstream) -> Non
 
 def test_a_large_body_may_take_longer_to_send_than_to_connect(faulty: Faulty) -> None:
     """The server reads nothing until the time to connect is over."""
-    upstream = Upstream("warehouse", faulty.url, connect_timeout=0.2, total_timeout=20)
-    faulty.pause = 0.5
+    upstream = Upstream("warehouse", faulty.url, connect_timeout=1, total_timeout=20)
+    faulty.pause = 1.5
     assert upstream.post("/status/200", content=bytes(32 << 20)).status == 200
     assert len(faulty.requests[0].body) == 32 << 20
 

@@ -113,3 +113,12 @@ def test_a_proxy_that_opens_no_tunnel_fails_the_call(
     with pytest.raises(UnavailableError):
         upstream.post("/echo/1")
     assert secure.connections == 0
+
+
+def test_a_proxy_may_have_an_ipv6_address(secure: Faulty, certificate: tuple[Path, Path]) -> None:
+    proxy = HTTPProxy(ip="::1")
+    address = f"http://[::1]:{proxy.server.server_port}"
+    upstream = Upstream("warehouse", secure.url, proxy=address, ca_file=str(certificate[0]))
+    assert upstream.post("/echo/1").decode() == {"id": "1"}
+    upstream.session().close()
+    proxy.server.stop()

@@ -114,3 +114,11 @@ def test_a_proxy_that_cannot_be_used_is_refused_without_being_shown(proxy: str) 
         Upstream("warehouse", "http://127.0.0.1", proxy=proxy)
     assert "cret" not in "".join(traceback.format_exception_only(raised.value))
     assert raised.value.__suppress_context__ or raised.value.__context__ is None
+
+
+def test_an_upstream_may_have_an_ipv6_address() -> None:
+    faulty = Faulty(("::1", 0))
+    upstream = Upstream("warehouse", f"http://[::1]:{faulty.port}", total_timeout=20)
+    assert upstream.get("/echo/1").decode() == {"id": "1"}
+    assert faulty.requests[0].headers["host"] == f"[::1]:{faulty.port}"
+    faulty.stop()

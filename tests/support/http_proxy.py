@@ -13,11 +13,11 @@ from gevent.server import StreamServer
 class HTTPProxy:
     """`heads` are the requests as they arrived; `refusal` is what it answers to CONNECT if set."""
 
-    def __init__(self, user: str = "", password: str = "") -> None:
+    def __init__(self, user: str = "", password: str = "", ip: str = "127.0.0.1") -> None:
         self.heads: list[str] = []
         self.refusal = b""
         self.expected = base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
-        self.server = StreamServer(("127.0.0.1", 0), self.serve)
+        self.server = StreamServer((ip, 0), self.serve)
         self.server.start()
         self.address = f"127.0.0.1:{self.server.server_port}"
 

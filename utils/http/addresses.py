@@ -1,5 +1,6 @@
 """The addresses of a name: all of them in turn, those that failed lately last."""
 
+import errno
 import itertools
 import math
 import random
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import gevent
 
+UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH)
 FAILED_SECONDS = 10.0
 # How long the last answer counts while DNS fails. Not longer: an address may get a new owner.
 STALE_SECONDS = 60.0
@@ -68,18 +70,28 @@ class Addresses:
         self.known[name] = time.monotonic(), sorted(addresses)
         return None
 
-    def failed(self, address: Address) -> None:
-        """Note that an address does not accept connections."""
+    def failed(self, address: Address, error: OSError) -> None:
+        """Note that an address does not accept connections.
+
+        What fails here, as for want of ports or descriptors, says nothing about the address.
+        """
+        if not isinstance(error, ConnectionError | TimeoutError) and error.errno not in UNREACHABLE:
+            return
         now = time.monotonic()
         self.failed_at = {
             each: at for each, at in self.failed_at.items() if now - at < FAILED_SECONDS
         }
         self.failed_at[address] = now
 
-    def works(self, address: Address) -> None:
-        """Note that an address accepts connections."""
-        self.failed_at.pop(address, None)
-
     def failed_lately(self, address: Address) -> bool:
-        """Return whether an address failed in the last seconds, and has not worked since."""
+        """Return whether an address failed in the last seconds."""
         return time.monotonic() - self.failed_at.get(address, -math.inf) < FAILED_SECONDS
+
+    def is_left(self, address: Address) -> bool:
+        """Return whether kept connections to an address are left for another one.
+
+        Not if all failed: then new connections are what the upstream has no room for.
+        """
+        return self.failed_lately(address) and not all(
+            self.failed_lately(other) for _, found in self.known.values() for other in found
+        )

@@ -7,12 +7,13 @@ import io
 import random
 import socket
 import time
+from contextlib import suppress
 from http.client import HTTPResponse
 from typing import Any
 
 import gevent
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from utils.context import fail_after
 from utils.http.addresses import Address, Addresses
@@ -59,27 +60,23 @@ class Connection(HTTPConnection):
         self.addresses, self.max_age = addresses, max_age
 
     def _new_conn(self) -> socket.socket:
-        """Connect to the first address that accepts, each with its share of the time left."""
+        """Connect to the first address that accepts. Each but the last has half the time left.
+
+        Not an equal share: of eight addresses, none could be reached that is far away.
+        """
         ends_at = time.monotonic() + (self.timeout or 0)
+        host = self._dns_host.strip("[]")
         try:
-            addresses = self.addresses.of(self._dns_host, self.port, self.timeout or 0)
-        except socket.gaierror as error:
-            raise NameResolutionError(self.host, self, error) from error
+            *others, last = self.addresses.of(host, self.port, self.timeout or 0)
         except OSError as error:
             raise NewConnectionError(self, str(error)) from error
-        cause: OSError | None = None
-        for index, address in enumerate(addresses):
-            share = (ends_at - time.monotonic()) / (len(addresses) - index)
-            try:
-                sock = self.open(address, max(share, 0.001))
-            except OSError as error:
-                self.addresses.failed(address)
-                cause = error
-            else:
-                self.addresses.works(address)
-                self.address = address
-                return sock
-        raise NewConnectionError(self, "no address accepts connections") from cause
+        for address in others:
+            with suppress(OSError):
+                return self.open(address, (ends_at - time.monotonic()) / 2)
+        try:
+            return self.open(last, ends_at - time.monotonic())
+        except OSError as error:
+            raise NewConnectionError(self, str(error)) from error
 
     def open(self, address: Address, seconds: float) -> socket.socket:
         """Return a socket that is connected to an address, without a timeout of its own."""
@@ -87,11 +84,14 @@ class Connection(HTTPConnection):
         try:
             for option in self.socket_options or ():
                 sock.setsockopt(*option)
-            sock.settimeout(seconds)
+            sock.settimeout(max(seconds, 0.001))
             sock.connect(address.sockaddr)
-        except BaseException:  # a deadline too
+        except BaseException as error:  # a deadline too
             sock.close()
+            if isinstance(error, OSError):
+                self.addresses.failed(address, error)
             raise
+        self.address = address
         sock.settimeout(None)
         return sock
 
@@ -111,7 +111,7 @@ class Connection(HTTPConnection):
         return (
             super().is_connected
             and time.monotonic() < self.expires_at
-            and not self.addresses.failed_lately(self.address)
+            and not self.addresses.is_left(self.address)
         )
 
     def request(self, *args: Any, **options: Any) -> None:
