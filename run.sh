@@ -49,7 +49,7 @@ step() { patiently "$self" "$locks" exec --session "$@" </dev/null 9>&-; }
 
 # Hold the file's lock from here to the end of this script, however it ends.
 hold() {
-    (: >>"$1") 2>/dev/null || die "cannot write $1"
+    reason=$({ : >>"$1"; } 2>&1) || die "cannot write $1: ${reason##*: }"
     exec 9>>"$1"
     patiently "$self" "$locks" wait 9
 }
@@ -121,7 +121,7 @@ make_environment() {
     warn "Creating $VENV with Python $version ..."
     "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ||
         die "$PYTHON has no venv module: install it (Debian, Ubuntu: apt install python3-venv)"
-    mkdir -p "$VENV.d" || die "cannot make $VENV.d"
+    reason=$(mkdir -p "$VENV.d" 2>&1) || die "cannot make $VENV.d: ${reason##*: }"
     remove_unused
     making=$VENV.d/$(date +%s).$$
     undo=remove_half_made
@@ -206,7 +206,7 @@ locate() {
 
 make_run_dir() {
     locate
-    mkdir -p -- "$RUN_DIR" 2>/dev/null || die "cannot make $RUN_DIR"
+    reason=$(mkdir -p -- "$RUN_DIR" 2>&1) || die "cannot make $RUN_DIR: ${reason##*: }"
     locate
 }
 

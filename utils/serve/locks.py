@@ -72,7 +72,8 @@ def become_master(folder: Path, environment: Path | None) -> None:
         hold(file, fcntl.LOCK_EX)
     except BlockingIOError:
         sys.exit(f"run.sh: pyserver is already running (pid {holder(file)})")
-    for name in ("pid", "state", "refused", "environment", "supervisor"):
+    (folder / "new").write_bytes(bytes(4096))  # a full disk is told here, not by a traceback later
+    for name in ("new", "pid", "state", "refused", "environment", "supervisor"):
         (folder / name).unlink(missing_ok=True)
     (folder / "environment").symlink_to(environment or sys.prefix)
     if server := os.environ.get("SUPERVISOR_SERVER_URL"):
@@ -93,7 +94,10 @@ def execute(arguments: list[str]) -> None:
     if options.uses:
         hold(options.uses / "installed", fcntl.LOCK_SH)
     if options.master:
-        become_master(options.master, options.uses)
+        try:
+            become_master(options.master, options.uses)
+        except OSError as error:
+            sys.exit(f"run.sh: cannot write to {options.master}: {error.strerror}")
     os.execvp(options.command[0], options.command)  # noqa: S606  that is the purpose
 
 
