@@ -1,6 +1,6 @@
 """Services whose requests last as long as a test wants."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,18 @@ GATE = '''
         while not Path("open").exists():
             monkey.get_original("time", "sleep")(0.01)
         return Envelope(request.uuid, {}, None)
+
+    @expose("/nap", methods=["POST"])
+    def nap(self, request: Request) -> Response:
+        """Occupy the whole worker while the file `napping` is there, and 0.3 s longer."""
+        from gevent import monkey
+        from pathlib import Path
+        sleep = monkey.get_original("time", "sleep")
+        Path("napping").touch()
+        while Path("napping").exists():
+            sleep(0.01)
+        sleep(0.3)
+        return Response(b"")
 
     @expose("/large", methods=["GET"])
     def large(self, request: Request) -> Response:
@@ -84,6 +96,3 @@ def gated() -> Iterator[Gated]:
     service = Gated()
     yield service
     service.remove()
-
-
-Start = Callable[..., Gated]

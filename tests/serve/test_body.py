@@ -6,9 +6,12 @@ from pathlib import Path
 
 import gevent
 import pytest
+from gunicorn.http.body import LengthReader
+from gunicorn.http.unreader import IterUnreader
 
 from tests.support.service import Service
 from tests.support.wire import HEAD, ORDER, Client, chunked, post, reply
+from utils.serve.parser import Body
 
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n"
 CLOSING = b"Connection: close\r\n"
@@ -86,6 +89,14 @@ def test_endless_bodies_take_little_memory_and_no_turn_of_others(running: Servic
     keeping.close()
     assert peak() - before < 5_000
     assert running.workers() == [worker]
+
+
+def test_a_body_that_is_there_already_leaves_others_their_turn() -> None:
+    pieces = [bytes(65_536)] * 100
+    other = gevent.spawn(int)
+    body = Body(lambda: None, LengthReader(IterUnreader(pieces), 6_553_600))
+    assert len(body.read()) == 6_553_600
+    assert other.ready()
 
 
 def test_a_body_that_does_not_come_is_waited_for_until_the_deadline(running: Service) -> None:

@@ -67,6 +67,17 @@ def test_a_stop_does_not_wait_for_workers_that_a_reload_starts(gated: Gated) -> 
     wait_until(lambda: not alive(pid))
 
 
+def test_a_stop_does_not_wait_for_the_check_of_a_reload(gated: Gated) -> None:
+    gated.sh("start", check=True)
+    gated.edit("app.py", "def g_app", "open('checked', 'w')\ntime.sleep(60)\n\n\ndef g_app")
+    gated.edit("app.py", "from typing import Any", "import time\nfrom typing import Any")
+    pid = gated.pid
+    os.kill(pid, signal.SIGHUP)
+    wait_until((gated.root / "checked").exists)
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not alive(pid), 15)
+
+
 def test_a_new_address_is_left_to_a_restart(gated: Gated) -> None:
     del gated.env["SERVER_PORT"]
     (gated.root / ".env").write_text(f"SERVER_PORT={gated.port}\n")

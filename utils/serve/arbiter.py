@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +47,25 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
 
     def handle_hup(self) -> None:
         """Reload, unless the new code or settings do not load: gunicorn would stop (#2595)."""
-        command = [sys.executable, "-m", "gunicorn", "--check-config", *sys.argv[1:]]
-        try:
-            subprocess.run(
-                command, check=True, stderr=subprocess.PIPE, text=True, timeout=self.timeout
-            )
-        except (OSError, subprocess.SubprocessError) as error:  # OSError: this Python is gone
-            reason = f"{error}\n{getattr(error, 'stderr', '')}"
+        if reason := self.check():
             self.log.error("reload refused: %s", reason)
             self.write("refused", reason)
-        else:
+        elif not self.stop_signal:
             self.reloads += 1
             super().handle_hup()
+
+    def check(self) -> str:
+        """Load code and settings in a process of its own; return what is wrong with them."""
+        command = [sys.executable, "-m", "gunicorn", "--check-config", *sys.argv[1:]]
+        deadline = time.monotonic() + self.timeout
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            while time.monotonic() < deadline and not self.stop_signal:
+                with suppress(subprocess.TimeoutExpired):
+                    errors = process.communicate(timeout=0.1)[1]
+                    status = process.returncode
+                    return f"exit status {status}\n{errors}" if status else ""
+            process.kill()
+        return "" if self.stop_signal else f"no end after {self.timeout} seconds"
 
     def manage_workers(self) -> None:
         """Start missing workers, and retire surplus ones once their successors serve."""
@@ -145,7 +153,7 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
             self.kill_worker(worker.pid, signal.SIGKILL)
 
     def stop_booting(self) -> None:
-        """Signal workers again that were, perhaps, not ready for it."""
+        """Signal those that boot again: after the fork a signal is lost for a while (#1910)."""
         for worker in [*self.WORKERS.values()]:
             if worker.stage == Stage.BOOTING:
                 self.kill_worker(worker.pid, signal.SIGTERM)

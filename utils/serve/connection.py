@@ -9,6 +9,7 @@ from gevent import monkey
 from gunicorn.workers.base_async import AsyncWorker
 
 from utils.log import logger
+from utils.serve.output import Output
 from utils.serve.parser import Parser, Request
 from utils.serve.refusal import refusal
 
@@ -51,8 +52,9 @@ class Connection:
 
     def answer(self, request: Request) -> bool:
         """Answer the request; return whether the connection stays open."""
+        output = Output(self.sock)
         try:  # GeventWorker's own method would swallow the end of this greenlet
-            AsyncWorker.handle_request(self.worker, self.server, request, self.sock, self.client)
+            AsyncWorker.handle_request(self.worker, self.server, request, output, self.client)
         except StopIteration:  # gunicorn's sign that the response said `Connection: close`
             self.end(request)
             return False
@@ -72,7 +74,7 @@ class Connection:
     def refuse(self, error: BaseException) -> None:
         """Respond to what is refused, or fails, outside of the application."""
         try:
-            self.sock.sendall(refusal(error, self.client))
+            Output(self.sock).sendall(refusal(error, self.client))
             self.linger(LINGER)
         except OSError as lost:
             logger.debug("connection lost: %s", lost)

@@ -5,6 +5,7 @@ gunicorn would send before the application is called, and `Body._read_reader`, t
 every way to read the body goes.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import gevent
@@ -21,13 +22,13 @@ TURN = 1 << 18
 class Body(body.Body):  # type: ignore[misc]
     """`wsgi.input`: asks the client for the body when it is first read."""
 
-    def __init__(self, request: "Request", reader: Any) -> None:
+    def __init__(self, before_reading: Callable[[], None], reader: Any) -> None:
         super().__init__(reader)
-        self.request = request
+        self.before_reading = before_reading
         self.turn = 0  # bytes read since the other connections had theirs
 
     def _read_reader(self, size: int) -> bytes:
-        self.request.send_continue()
+        self.before_reading()
         missing = getattr(self.reader, "length", 0)
         try:
             data: bytes = super()._read_reader(size)
@@ -69,7 +70,7 @@ class Request(message.Request):  # type: ignore[misc]
 
     def set_body_reader(self) -> None:
         super().set_body_reader()
-        self.body = Body(self, self.body.reader)
+        self.body = Body(self.send_continue, self.body.reader)
 
     def send_continue(self) -> None:
         """Tell a client that waits for it to send the body (RFC 9110, 10.1.1)."""

@@ -2,7 +2,6 @@
 
 import gc
 import os
-import signal
 import time
 from contextlib import suppress
 from enum import IntEnum
@@ -43,9 +42,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
     """
 
     def init_process(self) -> None:
-        signal.signal(
-            signal.SIGTERM, signal.SIG_DFL
-        )  # the master's handler would swallow it (#1910)
         self.connections: set[Connection] = set()
         self.free = Semaphore(self.cfg.worker_connections)
         self.retiring = False
@@ -108,7 +104,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         """Accept what is queued, then close: the kernel resets what is left in the queue."""
         server = server_address(listener)
         listener.setblocking(False)
-        with suppress(BlockingIOError):
+        with suppress(OSError):  # BlockingIOError at the end of the queue
             while True:
                 self.open(listener.accept(), server)
         listener.close()
