@@ -472,6 +472,7 @@ migrate() {
     if [ -f .dev/env ] && [ -z "$("$py" -m conf MYSQL_HOST)" ]; then
         use_module utils.dev.migrate "$@"
     fi
+    trap '' INT # until it listens itself: Python would answer with a traceback of its imports
     use_module utils.mysql.migrations "$@"
 }
 

@@ -1,6 +1,8 @@
 """What the tests of MySQL share: a table, and a schema of their own."""
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -9,7 +11,7 @@ from msgspec import structs
 from conf.current import settings
 from tests.support.mysql import close_idle, in_use
 from tests.support.proxy import Proxy
-from tests.support.schema import Schema
+from tests.support.schema import Schema, copy_code
 from tests.support.service import Service, wait_until
 from utils.dev.servers import MariaDB
 from utils.mysql import errors, execute
@@ -43,11 +45,13 @@ def show_values(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 @pytest.fixture
-def schema(service: Service, mariadb: MariaDB) -> Schema:
-    """A copy of the project with a database of its own and no migrations."""
-    database = f"schema_{uuid4().hex}"
-    mariadb.run(
-        f"CREATE DATABASE {database} CHARACTER SET utf8mb4",
-        f"GRANT ALL ON {database}.* TO pyserver",
-    )
-    return Schema(service, mariadb, database)
+def schema(tmp_path: Path, mariadb: MariaDB) -> Schema:
+    """A database of its own, and a copy of the code without migrations."""
+    env = {name: os.environ[name] for name in os.environ if not name.startswith("MYSQL_")}
+    return Schema(copy_code(tmp_path / "copy"), env, mariadb, f"schema_{uuid4().hex}")
+
+
+@pytest.fixture
+def service_schema(service: Service, mariadb: MariaDB) -> Schema:
+    """The same, of a service that can be started."""
+    return Schema(service.root, service.env, mariadb, f"schema_{uuid4().hex}")

@@ -9,7 +9,7 @@ import pymysql
 import pytest
 
 from tests.support.schema import Schema
-from tests.support.service import wait_until
+from tests.support.service import Service, wait_until
 from utils.dev.servers import free_port
 from utils.mysql import migrations
 from utils.mysql.apply import MigrationError
@@ -17,14 +17,17 @@ from utils.mysql.apply import MigrationError
 CREATE_A = "CREATE TABLE a (i INT)"
 
 
-def test_the_verb_applies_what_is_pending_and_shows_it(schema: Schema) -> None:
+def test_the_verb_applies_what_is_pending_and_shows_it(
+    service: Service, service_schema: Schema
+) -> None:
+    schema = service_schema
     schema.write("0002_fill_a.sql", "-- 50%\nINSERT INTO a VALUES (1); INSERT INTO a VALUES (2);\n")
     schema.write("0001_create_a.sql", f"{CREATE_A};\n")
-    assert schema.service.sh("migrate", "status", check=True).stdout == (
+    assert service.sh("migrate", "status", check=True).stdout == (
         "pending 0001_create_a.sql\npending 0002_fill_a.sql\n"
     )
     assert schema.tables() == set()
-    done = schema.service.sh("migrate", check=True)
+    done = service.sh("migrate", check=True)
     assert done.stdout == "applied 0001_create_a.sql\napplied 0002_fill_a.sql\n"
     assert schema.count("a") == 2
 
@@ -46,7 +49,7 @@ def test_many_at_once_apply_each_once(schema: Schema) -> None:
     schema.write("0001_create_a.sql", f"{CREATE_A}; DO SLEEP(0.7)")
     schema.write("0002_fill_a.sql", "INSERT INTO a VALUES (1)")
     calls = [schema.start() for _ in range(4)]
-    printed = [call.communicate(timeout=60) for call in calls]
+    printed = [call.communicate(timeout=300) for call in calls]
     assert [call.returncode for call in calls] == [0] * 4, printed
     assert sorted(out for out, _ in printed) == [
         "applied 0001_create_a.sql\napplied 0002_fill_a.sql\n",
@@ -128,7 +131,7 @@ def warning(schema: Schema) -> str:
     script = "from utils.mysql.migrations import warn_if_behind; warn_if_behind()"
     command = [sys.executable, "-c", script]
     return subprocess.run(
-        command, cwd=schema.service.root, env=schema.env, capture_output=True, text=True, check=True
+        command, cwd=schema.root, env=schema.env, capture_output=True, text=True, check=True
     ).stderr
 
 
@@ -152,8 +155,8 @@ def test_a_service_without_mysql_cannot_find_out(schema: Schema) -> None:
     assert warning(schema) == ""
 
 
-def test_a_worker_says_so_when_it_starts(schema: Schema) -> None:
-    schema.write("0001_create_a.sql", CREATE_A)
-    schema.service.sh("start", check=True)
-    wait_until(lambda: "WARNING" in schema.service.log())
-    assert "the schema is behind" in schema.service.log()
+def test_a_worker_says_so_when_it_starts(service: Service, service_schema: Schema) -> None:
+    service_schema.write("0001_create_a.sql", CREATE_A)
+    service.sh("start", check=True)
+    wait_until(lambda: "WARNING" in service.log())
+    assert "the schema is behind" in service.log()

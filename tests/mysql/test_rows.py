@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from msgspec import Struct, ValidationError, field
+from msgspec import Raw, Struct, ValidationError, field
 
 from utils.dev.servers import MariaDB
 from utils.mysql import mysql
@@ -102,6 +102,29 @@ def test_a_row_that_does_not_fit_is_an_error(accounts: MariaDB, columns: str, me
     with pytest.raises(ValidationError) as caught:
         mysql.row(f"SELECT {columns}", into=Sale)
     assert message in str(caught.value)
+
+
+class Documents(Struct):
+    """Fields that a JSON document may become, and those that stay text."""
+
+    numbers: set[int]
+    pair: tuple[int, str] | None
+    by_name: dict[str, Line]
+    raw: Raw
+    text: str | list[int]
+    anything: Any
+
+
+def test_a_json_column_is_read_by_its_type(accounts: MariaDB) -> None:
+    select = (
+        "SELECT %s AS numbers, %s AS pair, %s AS by_name, %s AS raw, %s AS text, %s AS anything"
+    )
+    by_name = '{"a": {"lineNo": 1, "unitPrice": 2}}'
+    row = mysql.row(select, "[1, 2]", '[1, "a"]', by_name, "[ ]", "[1]", "{}", into=Documents)
+    assert row
+    assert (row.numbers, row.pair) == ({1, 2}, (1, "a"))
+    assert row.by_name == {"a": Line(1, Decimal(2))}
+    assert (bytes(row.raw), row.text, row.anything) == (b"[ ]", "[1]", "{}")
 
 
 @dataclass

@@ -1,25 +1,39 @@
 """A copy of the project whose migrations a test writes."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
-from tests.support.service import Service
+from tests.support.service import ROOT
 from utils.dev.commands import which
 from utils.dev.servers import MariaDB
 
 MIGRATE = [sys.executable, "-m", "utils.mysql.migrations"]
 
 
-class Schema:
-    """A database of its own, and the folder of the migrations that make its schema."""
+def copy_code(target: Path) -> Path:
+    """Copy as much of the project as `migrate` needs."""
+    for name in ("conf", "utils"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, target / name, ignore=ignored)
+    return target
 
-    def __init__(self, service: Service, mariadb: MariaDB, database: str) -> None:
-        self.service, self.mariadb, self.database = service, mariadb, database
-        self.folder = service.root / "conf/migrations"
-        self.env = service.env
+
+class Schema:
+    """A database of its own, and a copy of the project whose migrations make its schema."""
+
+    def __init__(self, root: Path, env: dict[str, str], mariadb: MariaDB, database: str) -> None:
+        self.root, self.mariadb, self.database = root, mariadb, database
+        self.folder = root / "conf/migrations"
+        self.env = env
         self.env.update(mariadb.env(), MYSQL_DATABASE=database)
         for path in self.folder.iterdir():
             path.unlink()
+        mariadb.run(
+            f"CREATE DATABASE {database} CHARACTER SET utf8mb4",
+            f"GRANT ALL ON {database}.* TO pyserver",
+        )
 
     def write(self, name: str, sql: str | bytes) -> None:
         """Write a migration."""
@@ -29,7 +43,7 @@ class Schema:
         """Start `migrate` without waiting for it."""
         return subprocess.Popen(
             [*MIGRATE, *arguments],
-            cwd=self.service.root,
+            cwd=self.root,
             env=self.env,
             text=True,
             stdout=subprocess.PIPE,
@@ -39,7 +53,7 @@ class Schema:
     def migrate(self, *arguments: str) -> tuple[int, str, str]:
         """Run `migrate`, and return its exit status, output and errors."""
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         return process.returncode, out, err
 
     def refusal(self, *arguments: str) -> str:

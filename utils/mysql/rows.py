@@ -18,6 +18,7 @@ DOCUMENTS = (
     inspect.DataclassType,
     inspect.TypedDictType,
     inspect.NamedTupleType,
+    inspect.RawType,
 )
 
 
@@ -68,4 +69,5 @@ def is_document(annotation: Any) -> bool:
     if isinstance(node, inspect.Metadata):
         node = node.type
     members = node.types if isinstance(node, inspect.UnionType) else (node,)
-    return any(isinstance(member, DOCUMENTS) for member in members)
+    as_text = any(isinstance(member, (inspect.StrType, inspect.AnyType)) for member in members)
+    return not as_text and any(isinstance(member, DOCUMENTS) for member in members)
