@@ -16,54 +16,59 @@ from tests.support.service import wait_until
 from utils.cache.breaker import breaker
 from utils.errors import UnavailableError
 
+NAMES = [f"thing {number}" for number in range(10)]
+
 
 class SlowStore(Store):
     """A store whose loads have the value in hand for a while, and which knows what was promised."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.numbers = itertools.count(2)
-        self.promised = 1  # the newest change whose `with` has ended
-        self.broken: list[tuple[int, int]] = []
+        self.numbers = itertools.count(1)
+        self.promised = dict.fromkeys(NAMES, 0)  # the newest change whose `with` has ended
+        self.broken: list[tuple[str, int, int]] = []
+        self.things = {name: Thing(name, 0) for name in NAMES}
 
     def load(self, name: str) -> Thing | None:
         found = super().load(name)
         gevent.sleep(random.uniform(0, 0.02))
         return found
 
-    def write(self) -> int:
+    def write(self, name: str) -> int:
         """Make a change, and return its number."""
         number = next(self.numbers)
-        self.things["a"] = Thing("a", number)
+        self.things[name] = Thing(name, number)
         return number
 
-    def read(self, load: LoadThing) -> None:
+    def read(self, load: LoadThing, name: str) -> None:
         """Read, and compare with what was promised before."""
-        promised = self.promised
-        found = load("a")
-        if not found or found.size < promised:
-            self.broken.append((promised, found.size if found else 0))
+        promised = self.promised[name]
+        found = load(name)
+        assert found
+        if found.size < promised:
+            self.broken.append((name, found.size, promised))
 
-    def change(self, load: LoadThing) -> None:
+    def change(self, load: LoadThing, name: str) -> None:
         """Make a change, or one that fails and that MySQL makes later, as long as it may."""
-        with load.invalidating("a"):
+        with load.invalidating(name):
             gevent.sleep(random.uniform(0, 0.01))
-            if random.random() < 0.1:
-                gevent.spawn_later(random.uniform(0, settings.uncertain_seconds / 2), self.write)
+            if random.random() < 0.02:
+                late = random.uniform(0, settings.uncertain_seconds / 2)
+                gevent.spawn_later(late, self.write, name)
                 raise UnavailableError
-            number = self.write()
+            number = self.write(name)
             gevent.sleep(random.uniform(0, 0.01))
-        self.promised = max(self.promised, number)
+        self.promised[name] = max(self.promised[name], number)
 
 
-def cut(call: Callable[[LoadThing], None], load: LoadThing) -> None:
-    """Call; one call in ten is cut."""
+def cut(call: Callable[[LoadThing, str], None], load: LoadThing, name: str) -> None:
+    """Call; one call in fifty is cut."""
     timeout = gevent.Timeout(random.uniform(0, 0.05))
     with suppress(UnavailableError, gevent.Timeout):
-        if random.random() < 0.1:
+        if random.random() < 0.02:
             timeout.start()
         try:
-            call(load)
+            call(load, name)
         finally:
             timeout.close()
 
@@ -102,16 +107,17 @@ def trouble(proxy: Proxy) -> Iterator[None]:
 def test_nobody_gets_what_is_older_than_a_change(redis: object, redis_proxy: Proxy) -> None:
     store = SlowStore()
     workers = [store.worker() for _ in range(4)]
-    greenlets = Greenlets(30)
+    greenlets = Greenlets(60)
     with trouble(redis_proxy):
-        for _ in range(4000):
-            call = store.change if random.random() < 0.05 else store.read
-            greenlet = greenlets.spawn(cut, call, random.choice(workers))
-            if random.random() < 0.02:
+        for _ in range(10_000):
+            call = store.change if random.random() < 0.1 else store.read
+            greenlet = greenlets.spawn(cut, call, random.choice(workers), random.choice(NAMES))
+            if random.random() < 0.005:
                 gevent.spawn_later(random.uniform(0, 0.02), greenlet.kill, block=False)
         greenlets.join()
     assert store.broken == []
     wait_until(lambda: not breaker().open)
     gevent.sleep(settings.uncertain_seconds)  # until then MySQL may still make changes
-    assert [load("a") for load in workers] == [store.things["a"]] * 4
+    for name in NAMES:
+        assert [load(name) for load in workers] == [store.things[name]] * 4
     assert all(not load.flights().in_flight for load in workers)

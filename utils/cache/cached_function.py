@@ -112,7 +112,6 @@ class CachedFunction(Generic[P, T]):
 
     def invalidate_key(self, key: str, uncertain: float = 0.0) -> None:
         """Delete a result, at once or when Redis is back; store none for `uncertain` seconds."""
-        self.flights().forget(key)
         breaker().invalidate(key, self.ttl + settings.request_timeout, uncertain)
 
     def mark_uncertain(self, key: str) -> None:

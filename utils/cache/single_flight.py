@@ -71,7 +71,3 @@ class SingleFlight:
         finally:
             if self.in_flight.get(key) is flight:
                 del self.in_flight[key]
-
-    def forget(self, key: str) -> None:
-        """Let nobody join the load that is under way; it may hold what was before a change."""
-        self.in_flight.pop(key, None)
