@@ -118,20 +118,21 @@ def test_a_session_ends_with_its_file(schema: Schema) -> None:
         "LOCK TABLES a WRITE; INSERT INTO a VALUES (1)",
         "SET autocommit = 0; INSERT INTO a VALUES (1)",
         "START TRANSACTION; INSERT INTO a VALUES (1)",
-        "CREATE DATABASE IF NOT EXISTS {other}; USE {other}; INSERT INTO {database}.a VALUES (1)",
+        "USE {other}; INSERT INTO {database}.a VALUES (1)",
+        "USE {other}; CREATE TABLE b (i INT); INSERT INTO {database}.a VALUES (1)",
         "SET sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES'; INSERT INTO a VALUES (1)",
     ],
 )
 def test_what_a_file_leaves_in_its_session_does_not_lose_it(schema: Schema, text: str) -> None:
     other = f"{schema.database}_other"
-    schema.mariadb.run(f"GRANT ALL ON {other}.* TO pyserver")
+    schema.mariadb.run(f"CREATE DATABASE {other}", f"GRANT ALL ON {other}.* TO pyserver")
     schema.write("0001_create_a.sql", CREATE_A)
     schema.write("0002_fill_a.sql", text.format(database=schema.database, other=other))
     code, out, err = schema.migrate()
     assert (code, out) == (0, "applied 0001_create_a.sql\napplied 0002_fill_a.sql\n"), err
     assert schema.count("a") == 1
     assert schema.applied() == ["0001_create_a.sql", "0002_fill_a.sql"]
-    schema.mariadb.run(f"DROP DATABASE IF EXISTS {other}")
+    schema.mariadb.run(f"DROP DATABASE {other}")
 
 
 def test_a_failure_undoes_the_file_and_the_rest_waits_for_it(schema: Schema) -> None:
