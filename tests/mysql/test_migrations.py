@@ -1,8 +1,10 @@
 """Migrations: each is applied once, in order, also when many try, fail or die."""
 
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pymysql
@@ -113,17 +115,26 @@ def test_one_that_is_killed_does_not_lock_out_the_next(schema: Schema) -> None:
     assert schema.migrate()[:2] == (0, "applied 0001_create_a.sql\n")
 
 
-def test_the_wait_for_another_one_is_bounded(schema: Schema) -> None:
-    lock = f"migrations of {schema.database}"[:64]
-    other = pymysql.connect(
-        host="127.0.0.1",
-        port=schema.mariadb.port,
-        user="pyserver",
-        password=schema.mariadb.password,
-    )
-    with other, other.cursor() as cursor:
-        cursor.execute(f"SELECT GET_LOCK('{lock}', 0)")
-        assert schema.refusal("--wait", "0.2") == "another migrate is still at work after 0.2 s"
+@pytest.fixture
+def another(schema: Schema) -> Iterator[None]:
+    """Another `migrate` that is still at work."""
+    with pymysql.connect(
+        host="127.0.0.1", port=schema.mariadb.port, user="pyserver", password="pyserver"
+    ) as connection:
+        connection.cursor().execute(f"SELECT GET_LOCK('migrations of {schema.database}', 0)")
+        yield
+
+
+def test_the_wait_for_another_one_is_bounded(schema: Schema, another: None) -> None:
+    assert schema.refusal("--wait", "0.2") == "another migrate is still at work after 0.2 s"
+
+
+def test_the_wait_for_another_one_can_be_interrupted(schema: Schema, another: None) -> None:
+    process = schema.start()
+    waiting = "SELECT 1 FROM information_schema.processlist WHERE state = 'User lock'"
+    wait_until(lambda: schema.run(waiting))
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=300) == ("", "migrate: interrupted\n")
 
 
 def warning(schema: Schema) -> str:
