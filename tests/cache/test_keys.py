@@ -186,10 +186,11 @@ def test_a_function_that_is_imported_again_keeps_its_keys() -> None:
     assert first.key_for(1) == again.key_for(1)
 
 
-def test_a_method_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected the name of each argument"):
+@pytest.mark.parametrize("pattern", ["orders:{order_id}", "orders:{self}:{order_id}"])
+def test_a_method_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="expected a function: a method's object"):
 
         class Orders:
-            @cached("orders:{order_id}", 60)
+            @cached(pattern, 60)
             def load(self, order_id: int) -> int:
                 return order_id

@@ -1,7 +1,7 @@
 """The results: every caller gets the same, of the types that the return annotation says."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -129,6 +129,12 @@ def test_a_function_whose_results_cannot_be_cached_is_refused() -> None:
         @cached("results", 60)
         async def later() -> int:
             return 1
+
+    with pytest.raises(TypeError, match="results: expected a function that returns its result"):
+
+        @cached("results", 60)
+        async def generate_later() -> AsyncIterator[int]:
+            yield 1
 
 
 @pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf")])

@@ -180,6 +180,7 @@ def result_decoder(function: Callable[..., T], pattern: str) -> msgspec.json.Dec
     returned = get_type_hints(function, include_extras=True).get("return", inspect.Signature.empty)
     if returned is inspect.Signature.empty:
         raise TypeError(f"{pattern}: expected a return annotation, to read results again")
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    if any(is_kind(function) for is_kind in kinds):
         raise TypeError(f"{pattern}: expected a function that returns its result as a whole")
     return msgspec.json.Decoder(returned)

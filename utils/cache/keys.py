@@ -22,6 +22,8 @@ def check_pattern(pattern: str, signature: inspect.Signature) -> None:
     """Raise ValueError unless two different calls of a function always have different keys."""
     if pattern.endswith(":lock"):
         raise ValueError(f"{pattern}: a key ending in :lock may be that of another one's lock")
+    if not {"self", "cls"}.isdisjoint(signature.parameters):
+        raise ValueError(f"{pattern}: expected a function: a method's object has no text as a key")
     for name, parameter in signature.parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ValueError(f"{pattern}: expected no *{name}: each argument needs a name")
