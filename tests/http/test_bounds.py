@@ -179,6 +179,19 @@ def test_a_large_body_may_take_longer_to_send_than_to_connect(faulty: Faulty) ->
     assert len(faulty.requests[0].body) == 32 << 20
 
 
+def test_a_server_that_does_not_read_does_not_hold_a_call_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:  # it accepts nothing, the kernel does
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        upstream = Upstream("warehouse", url, total_timeout=0.5)
+        with pytest.raises(UnavailableError, match=r"^warehouse did not answer within 0.5 s$"):
+            upstream.post("/", content=bytes(64 << 20))
+
+
+def test_a_100_continue_before_the_response_is_skipped(upstream: Upstream) -> None:
+    for number in range(3):
+        assert upstream.post("/continue_first", str(number)).decode() == {"id": str(number)}
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_a_refusal_before_the_body_is_sent_is_read(method: str) -> None:
     def refuse(sock: socket.socket, _: object) -> None:

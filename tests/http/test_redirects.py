@@ -81,6 +81,7 @@ def test_a_location_that_is_no_url_is_an_invalid_response(
     faulty.location = location
     with pytest.raises(UnavailableError, match=r"^warehouse sent an invalid response$"):
         upstream.get("/redirect/302")
+    assert upstream.get("/echo/1").decode() == {"id": "1"}
 
 
 @pytest.mark.parametrize(

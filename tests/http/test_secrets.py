@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.faulty import Faulty
+from tests.support.http_proxy import HTTPProxy
 from utils import log
 from utils.dev.servers import free_port
 from utils.errors import UnavailableError
@@ -59,6 +60,19 @@ def test_a_failure_does_not_show_the_proxy(scheme: str, lines: pytest.LogCapture
     with pytest.raises(UnavailableError, match="cannot be reached through its proxy") as raised:
         upstream.get("/echo/1")
     check(lines, raised.value, port, "warehouse.example", "bWU6")  # base64 of "me:"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_refusal_of_the_proxy_does_not_show_it(
+    scheme: str, lines: pytest.LogCaptureFixture
+) -> None:
+    proxy = HTTPProxy("me", "another")
+    address = f"http://me:password@{proxy.address}"
+    upstream = Upstream("warehouse", f"{scheme}://warehouse.example", proxy=address)
+    with pytest.raises(UnavailableError) as raised:
+        upstream.get("/echo/1")
+    check(lines, raised.value, proxy.server.server_port, "warehouse.example", "bWU6")
+    proxy.server.stop()
 
 
 def test_a_name_that_does_not_resolve_is_not_shown(lines: pytest.LogCaptureFixture) -> None:

@@ -153,6 +153,10 @@ class Faulty:
         sock.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
         self.echo(sock, request)
 
+    def continue_first(self, sock: Any, request: Received) -> None:
+        sock.sendall(b"HTTP/1.1 100 Continue\r\nA: b\r\n\r\n" * 3)
+        self.echo(sock, request)
+
     def two_answers(self, sock: Any, request: Received) -> None:
         self.answer(sock, b'{"id":"1"}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}')
 
