@@ -32,6 +32,17 @@ def dev(make_dev: Callable[[], Dev]) -> Dev:
     return made
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Dev]:
+    """A dev that serves, for tests that change nothing."""
+    service = Service()
+    made = Dev(service)
+    made.await_line("pyserver is up")
+    yield made
+    made.stop()
+    service.remove()
+
+
 @pytest.fixture
 def counting(service: Service) -> Service:
     """A copy with a table, and a route that adds a row and returns how many there are."""

@@ -1,10 +1,8 @@
 """`sh run.sh dev`: every save is served, and what does not load is shown."""
 
-import subprocess
 from collections.abc import Callable
 
 from tests.support.dev import Dev
-from tests.support.logs import LINE
 from tests.support.service import Service, wait_until
 
 
@@ -13,22 +11,6 @@ def result(service: Service) -> int | None:
         return int(service.request()[1]["data"]["result"])
     except OSError:
         return None
-
-
-def test_the_command_that_it_prints_works(dev: Dev) -> None:
-    curl = dev.command_after("pyserver is up")
-    assert (
-        '"order_id":12345'
-        in subprocess.run(curl, shell=True, check=True, capture_output=True, text=True).stdout
-    )
-
-
-def test_the_log_is_on_the_terminal(service: Service, dev: Dev) -> None:
-    service.request()
-    dev.await_line("POST /test 200")
-    (line,) = [line for line in dev.printed().splitlines() if "POST /test 200" in line]
-    assert LINE.fullmatch(line)
-    assert not (service.folder / "logs").exists()
 
 
 def test_a_save_is_served(service: Service, dev: Dev) -> None:

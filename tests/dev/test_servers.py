@@ -1,7 +1,6 @@
 """`sh run.sh dev`: its own MariaDB and Redis, kept in .dev, gone at the end."""
 
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from utils.dev.servers import MariaDB, Redis
 def test_a_signal_ends_it_and_all_that_it_started(dev: Dev, number: int) -> None:
     dev.stop(number)
     assert dev.printed().endswith("all has stopped\n")
+    assert dev.service.sh("status").returncode == 3
 
 
 def test_the_next_dev_finds_the_data(counting: Service, make_dev: Callable[[], Dev]) -> None:
@@ -45,13 +45,6 @@ def test_the_next_dev_replaces_what_a_killed_one_left(
     dev.stop()
 
 
-def test_a_second_dev_is_refused(service: Service, dev: Dev) -> None:
-    before = processes_in(service.root)
-    second = service.sh("dev")
-    assert (second.returncode, second.stderr) == (1, "sh run.sh dev is running here already\n")
-    assert processes_in(service.root) == before
-
-
 def test_servers_that_are_configured_are_used_and_left_as_they_are(
     counting: Service, mariadb: MariaDB, redis_server: Redis, make_dev: Callable[[], Dev]
 ) -> None:
@@ -66,39 +59,6 @@ def test_servers_that_are_configured_are_used_and_left_as_they_are(
     }
     assert counting.request("/count")[1]["err_code"] == -1  # no table was made
     assert mariadb.run("SHOW TABLES FROM dev") == []
-
-
-@pytest.mark.parametrize(
-    ("server", "arguments", "answer"),
-    [("MariaDB", "-Ne 'SELECT DATABASE()'", "pyserver\n"), ("Redis", "PING", "PONG\n")],
-)
-def test_the_printed_command_logs_into_the_server(
-    service: Service, dev: Dev, server: str, arguments: str, answer: str
-) -> None:
-    command = f"{dev.command_after(f'{server} is up')} {arguments}"
-    # Not in the tests' own environment: MariaDB's client takes a MYSQL_HOST for the host.
-    done = subprocess.run(command, shell=True, env=service.env, capture_output=True, text=True)
-    assert done.stdout == answer, done
-
-
-def test_nobody_else_enters_the_folder(service: Service, dev: Dev) -> None:
-    assert (service.root / ".dev").stat().st_mode & 0o777 == 0o700
-
-
-def test_status_knows_of_dev(service: Service, dev: Dev) -> None:
-    status = service.sh("status")
-    assert status.returncode == 0
-    assert status.stdout.startswith("pyserver is running under sh run.sh dev\n")
-    assert f"http://127.0.0.1:{service.port}" in status.stdout
-    dev.stop()
-    assert service.sh("status").returncode == 3
-
-
-def test_migrate_knows_of_the_mariadb_of_dev(counting: Service, dev: Dev) -> None:
-    status = counting.sh("migrate", "status")
-    assert status.returncode == 0, status
-    assert "UTC 9000_create_calls.sql" in status.stdout
-    assert status.stderr == "MYSQL_HOST is not set: this is the MariaDB of sh run.sh dev\n"
 
 
 def test_a_configured_mysql_goes_before_that_of_dev(

@@ -138,6 +138,15 @@ def test_files_of_others_are_not_removed(file: DailyFile, folder: Path, name: st
     assert other.exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_files_of_other_users_are_not_removed(file: DailyFile, folder: Path) -> None:
+    folder.mkdir()
+    other = aged(folder / "service-2026-01-01.log", 8)
+    os.chown(other, 65534, 65534)
+    file.emit(record("x"))
+    assert other.exists()
+
+
 WRITER = """
 import logging, sys, time
 from pathlib import Path

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -98,30 +97,14 @@ def test_a_large_console_log_is_put_aside_and_goes_on(service: Service) -> None:
     assert "Starting gunicorn" in aside.read_text()
 
 
-def test_a_file_that_stdout_was_sent_to_by_others_is_left_alone(service: Service) -> None:
-    service.env["LOG_DIR"] = "-"
-    path = service.folder / "mine"
-    with path.open("ab") as file:
-        file.write(b"x" * 10_000_001)
-        file.flush()
-        process = subprocess.Popen(
-            ["sh", "run.sh", "run"], cwd=service.root, env=service.env, stdout=file
-        )
-    wait_until(service.running_pid)
-    service.request()
-    wait_until(lambda: b"POST /test 200" in path.read_bytes())
-    process.terminate()
-    process.wait()
-    assert path.stat().st_size > 10_000_001
-
-
 def test_a_failed_start_shows_its_own_lines_of_the_console_alone(service: Service) -> None:
     console = service.folder / "logs/console.log"
     console.parent.mkdir()
     console.write_text("a line of yesterday\n")
-    service.edit("api.py", "import random", "import nowhere_to_be_found")
+    hook = "def on_starting(server: Any) -> None:\n"
+    service.edit("gunicorn_conf.py", hook, f'{hook}    raise SystemExit("not today")\n')
     done = service.sh("start")
-    assert "nowhere_to_be_found" in done.stderr
+    assert "not today" in done.stderr
     assert "yesterday" not in done.stderr
     assert console.read_text().startswith("a line of yesterday\n")
 

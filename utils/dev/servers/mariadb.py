@@ -33,6 +33,8 @@ class MariaDB(LocalServer):
             f"--user={self.user}",
             f"--datadir={self.folder / 'data'}",
             f"--socket={self.socket}",
+            # A MariaDB that starts removes all temporary tables of its folder, another one's too.
+            f"--tmpdir={self.folder}",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",
@@ -59,7 +61,8 @@ class MariaDB(LocalServer):
                     f"--auth-root-socket-user={self.user}",
                     "--skip-test-db",
                     "--force",  # also if this machine's name cannot be looked up
-                ]
+                ],
+                env={**os.environ, "TMPDIR": elsewhere},
             )
             shutil.move(f"{elsewhere}/data", made)
         made.rename(data)
