@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pymysql
 import pytest
 
 from tests.support.schema import Schema
@@ -118,9 +117,7 @@ def test_one_that_is_killed_does_not_lock_out_the_next(schema: Schema) -> None:
 @pytest.fixture
 def another(schema: Schema) -> Iterator[None]:
     """Another `migrate` that is still at work."""
-    with pymysql.connect(
-        host="127.0.0.1", port=schema.mariadb.port, user="pyserver", password="pyserver"
-    ) as connection:
+    with schema.connect() as connection:
         connection.cursor().execute(f"SELECT GET_LOCK('migrations of {schema.database}', 0)")
         yield
 

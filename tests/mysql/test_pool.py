@@ -121,8 +121,8 @@ def test_the_server_itself_limits_statements(accounts: MariaDB) -> None:
 def blocked(accounts: MariaDB, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A statement that waits for a row: unlike SLEEP(), it does not end with its client."""
     set_mysql(monkeypatch, read_timeout=60)
-    socket = f"{accounts.folder}/socket"
-    with pymysql.connect(unix_socket=socket, user="root", database="pyserver") as other:
+    socket = str(accounts.socket)
+    with pymysql.connect(unix_socket=socket, user=accounts.user, database="pyserver") as other:
         other.cursor().execute("SELECT * FROM accounts FOR UPDATE")
         yield "UPDATE accounts SET cents = 0"
     wait_until(lambda: not connections(accounts, "info LIKE 'UPDATE%'"))

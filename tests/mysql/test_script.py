@@ -78,9 +78,7 @@ def test_statements_are_told_apart(script: str) -> None:
     assert found == SCRIPTS[script]
 
 
-CLIENT = (
-    "mariadb --no-defaults --comments --force --default-character-set=utf8mb4 -uroot -hlocalhost"
-)
+CLIENT = "mariadb --no-defaults --comments --force --default-character-set=utf8mb4 -hlocalhost"
 LOG = "SELECT argument FROM mysql.general_log WHERE command_type = 'Query' AND thread_id = {id}"
 
 
@@ -88,7 +86,7 @@ LOG = "SELECT argument FROM mysql.general_log WHERE command_type = 'Query' AND t
 def client(mariadb: MariaDB) -> Iterator[list[str]]:
     """The command of the mysql client, and a server that logs what it receives."""
     mariadb.run("SET GLOBAL log_output = 'TABLE'", "SET GLOBAL general_log = 1")
-    yield [*CLIENT.split(), f"--socket={mariadb.folder}/socket"]
+    yield [*CLIENT.split(), f"--socket={mariadb.socket}", f"--user={mariadb.user}"]
     mariadb.run("SET GLOBAL general_log = 0", "SET GLOBAL log_output = 'FILE'")
 
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pymysql
+
 from tests.support.service import ROOT
 from utils.dev.commands import which
 from utils.dev.servers import MariaDB
@@ -33,6 +35,16 @@ class Schema:
         mariadb.run(
             f"CREATE DATABASE {database} CHARACTER SET utf8mb4",
             f"GRANT ALL ON {database}.* TO pyserver",
+        )
+
+    def connect(self) -> "pymysql.connections.Connection":
+        """Return a connection of somebody else's to the database."""
+        return pymysql.connect(
+            host=self.env["MYSQL_HOST"],
+            port=int(self.env["MYSQL_PORT"]),
+            user=self.env["MYSQL_USER"],
+            password=self.env["MYSQL_PASSWORD"],
+            database=self.database,
         )
 
     def write(self, name: str, sql: str | bytes) -> None:
@@ -81,6 +93,6 @@ class Schema:
     def dump(self, database: str, *options: str) -> bytes:
         """Return what mariadb-dump makes of a database."""
         program = which("mariadb-dump") or "mysqldump"
-        socket = f"--socket={self.mariadb.folder}/socket"
-        command = [program, "--no-defaults", "-uroot", "-hlocalhost", socket, *options, database]
+        login = [f"--socket={self.mariadb.socket}", f"--user={self.mariadb.user}", "-hlocalhost"]
+        command = [program, "--no-defaults", *login, *options, database]
         return subprocess.run(command, capture_output=True, check=True).stdout
