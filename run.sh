@@ -219,14 +219,17 @@ take() {
 # Set pid to the running master's, or fail.
 running() { pid=$("$self" "$locks" holder "$RUN_DIR/master"); }
 
-# Print a value of the state file.
-state() { sed -n "s/^$1=//p" "$RUN_DIR/state" 2>/dev/null; }
+# Print a value of the state file; there is none while nothing serves.
+state() { sed -n "s/^$1=//p" "$RUN_DIR/state" 2>/dev/null || :; }
 
-# Print it if it is a number that a shell can compute with: 08 is none, and text may be a command.
-number() {
-    value=$(state "$1")
-    case $value in '' | 0?* | *[!0-9]* | ????????????*) return 1 ;; esac
-    say "$value"
+# Fail unless this is a number to compute with: 08 is none for a shell, and a text may be a command.
+is_number() { case $1 in '' | 0?* | *[!0-9]* | ????????????*) return 1 ;; esac; }
+
+# Print GRACEFUL_TIMEOUT times $1, plus $2.
+graceful() {
+    seconds=$(setting GRACEFUL_TIMEOUT 30)
+    is_number "$seconds" || seconds=30
+    say $((seconds * $1 + $2))
 }
 
 # Repeat a command until it succeeds; fail after that many seconds.
@@ -248,6 +251,11 @@ serve() {
 
 loads() { step "$py" -m gunicorn --check-config -c "$root/gunicorn_conf.py" app:g_app; }
 can_listen() { step "$py" -m utils.serve.preflight "$@"; }
+
+# The same beside the running service: it may listen there itself, even if it does not serve yet.
+can_take_over() {
+    if is_up; then can_listen "$(state address)"; else running || can_listen; fi
+}
 
 # What takes the processes' stdout and stderr; LOG_DIR=- has no folder for it.
 find_console() {
@@ -298,7 +306,7 @@ forget() {
 halt() {
     undo=still_stopping
     kill -TERM "$pid"
-    patiently "$self" "$locks" gone "$RUN_DIR/master" $(($(setting GRACEFUL_TIMEOUT 30) * 2 + 30)) ||
+    patiently "$self" "$locks" gone "$RUN_DIR/master" "$(graceful 2 30)" ||
         die "pid $pid does not stop"
     undo=:
     outcome="pyserver has stopped"
@@ -326,7 +334,10 @@ supervised() {
 ctl() { "$RUN_DIR/environment/bin/python" -m supervisor.supervisorctl -s "$server" "$@" 9>&-; }
 
 # Have supervisord do it, and print what it says only if it cannot.
-ask() { said=$(ctl "$1" "$program" 2>&1) || die "supervisord cannot $1 $program: $said"; }
+ask() {
+    outcome="supervisord goes on to $1 $program"
+    said=$(ctl "$1" "$program" 2>&1) || die "supervisord cannot $1 $program: $said"
+}
 
 await_supervised() {
     { await 60 is_up && welcome; } || die "pyserver did not start: see logs/console.log"
@@ -334,7 +345,7 @@ await_supervised() {
 
 # Wait for a master that is starting or stopping: only then is it known whether there is one.
 settle() {
-    await $(($(setting GRACEFUL_TIMEOUT 30) * 2 + 60)) settled ||
+    await "$(graceful 2 60)" settled ||
         die "pyserver neither starts nor stops (pid $pid)"
 }
 
@@ -372,9 +383,7 @@ restart() {
     prepare "$run_lock"
     take
     open_console
-    own=
-    if running; then own=$(state address); fi
-    { loads && can_listen "$own"; } || die "restart refused; what was running still is"
+    { loads && can_take_over; } || die "restart refused; what was running still is"
     if supervised; then
         ask restart
         await_supervised
@@ -388,16 +397,17 @@ reload() {
     find_environment
     take
     running || die "pyserver is not running"
-    reloads=$(number reloads) || die "pyserver is starting or stopping (pid $pid)"
+    is_up || die "pyserver is starting or stopping (pid $pid)"
+    reloads=$(state reloads)
     [ -x "$RUN_DIR/environment/bin/python" ] ||
         die "the environment that pyserver runs on is gone: sh run.sh restart makes another one"
     has "$RUN_DIR/environment" "$run_lock" ||
-        die "$run_lock is not what pyserver was started with: new packages take a restart"
+        die "pyserver was started with another Python or $run_lock: new packages take a restart"
     find_console
     rm -f "$RUN_DIR/refused"
     kill -HUP "$pid"
     outcome="pyserver goes on reloading"
-    await $(($(setting GRACEFUL_TIMEOUT 30) + 60)) reloaded ||
+    await "$(graceful 1 60)" reloaded ||
         die "the workers were not replaced: see $logs"
     [ ! -f "$RUN_DIR/refused" ] || {
         cat "$RUN_DIR/refused" >&2
@@ -423,7 +433,11 @@ status() {
         dev_running || { say "pyserver is not running" && exit 3; }
         by=" under sh run.sh dev"
     fi
-    started=$(number started) || { say "pyserver is starting or stopping (pid $pid)" && exit 0; }
+    started=$(state started)
+    if ! is_up || ! is_number "$started"; then
+        say "pyserver is starting or stopping (pid $pid)"
+        exit 0
+    fi
     say "pyserver is running$by" "  pid      $pid" "  address  $(state address)" \
         "  workers  $(state workers)" "  uptime   $(($(date +%s) - started)) s"
 }
@@ -441,12 +455,12 @@ supervise() {
     if supervised; then die "a supervisord keeps pyserver up already: $server"; fi
     ! running || die "pyserver is running without supervisord (pid $pid): sh run.sh stop ends it"
     { loads && can_listen; } || die "pyserver did not start"
-    needed=$(($(setting GRACEFUL_TIMEOUT 30) * 2 + 10))
+    needed=$(graceful 2 10)
     [ "$(sed -n 's/^stopwaitsecs=//p' supervisord.conf)" -ge "$needed" ] ||
         die "supervisord would kill a stop that takes long: set its stopwaitsecs to $needed or more"
     mkdir -p run logs
-    undo=shut_down
     "$py" -m supervisor.supervisord -c supervisord.conf 9>&- || die "supervisord did not start"
+    undo=shut_down
     if await 60 is_up && welcome; then undo=: && return; fi
     warn "pyserver did not start:"
     tail -n 40 logs/console.log >&2

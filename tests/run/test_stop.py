@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from tests.support.running import Call, add_slow_route, leftovers, port_is_free
-from tests.support.service import Service
+from tests.support.service import Service, wait_until
 
 
 def test_a_stop_lets_requests_in_flight_finish(service: Service) -> None:
@@ -78,4 +78,15 @@ def test_a_restart_to_a_taken_address_stops_nothing(make_service: Callable[..., 
     assert f"{other.port}: address already in use" in done.stderr
     assert "restart refused; what was running still is" in done.stderr
     assert (service.pid, service.workers()) == before
+    assert service.request()[0] == 200
+
+
+def test_a_restart_of_what_does_not_serve_yet_starts_it_anew(service: Service) -> None:
+    service.edit("api.py", "import random", "import random, time; time.sleep(600)")
+    process = service.popen("run")
+    wait_until(lambda: service.sh("status").returncode == 0)
+    service.edit("api.py", "; time.sleep(600)", "")
+    service.env["GRACEFUL_TIMEOUT"] = "2"
+    assert "is up at" in service.sh("restart", check=True).stdout
+    assert process.wait(60) is not None
     assert service.request()[0] == 200
