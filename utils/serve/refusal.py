@@ -18,8 +18,7 @@ from gunicorn.http.errors import (
 from utils.context import request_uuid
 from utils.errors import HTTPError, ServiceError, shorten
 from utils.log import logger
-from utils.web.envelope import Envelope
-from utils.web.request import choose_uuid
+from utils.web import Envelope, choose_uuid
 
 # The other faults are 400. RFC 9112, 6.1 has 501 for an unknown transfer coding; only the client
 # can correct it, so it gets 400 as well.

@@ -4,7 +4,7 @@ from werkzeug import Response
 
 from utils.web.api import Api
 from utils.web.envelope import Envelope
-from utils.web.request import Request
+from utils.web.request import Request, choose_uuid
 from utils.web.service import Service
 
-__all__ = ["Api", "Envelope", "Request", "Response", "Service"]
+__all__ = ["Api", "Envelope", "Request", "Response", "Service", "choose_uuid"]
