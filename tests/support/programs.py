@@ -9,6 +9,7 @@ PROGRAMS = (
     "busybox",  # its shell runs run.sh
     "dash",  # as this one does
     "openssl",  # makes certificates
+    "nginx",  # stands in front of a Unix socket
 )
 
 
