@@ -17,8 +17,11 @@ GATE = '''
         from utils.web import Envelope
         with Path("begun").open("a") as file:
             file.write("x")
-        while not Path("open").exists():
-            time.sleep(0.01)
+        try:
+            while not Path("open").exists():
+                time.sleep(0.01)
+        finally:  # not if the process is killed
+            Path("ended").touch()
         return Envelope(request.uuid, {}, len(request.get_data()))
 
     @expose("/block", methods=["GET", "POST"])

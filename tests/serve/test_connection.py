@@ -4,6 +4,8 @@ import os
 import signal
 import time
 
+import pytest
+
 from tests.serve.conftest import Gated
 from tests.support.service import Service, wait_until
 from tests.support.wire import HEAD, ORDER, Client, post
@@ -82,6 +84,10 @@ def test_clients_beyond_the_limit_wait_for_a_free_place(gated: Gated) -> None:
     first = [gated.connect(post("/gate")) for _ in range(2)]
     gated.await_begun(2)
     third = gated.connect(post())
+    third.sock.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        third.sock.recv(1)
+    third.sock.settimeout(30)
     gated.open_gate()
     assert [client.reply().status for client in first] == [200, 200]
     first[0].close()

@@ -151,8 +151,11 @@ def test_a_request_that_came_while_the_worker_was_busy_is_served(gated: Gated) -
     os.kill(worker, signal.SIGTERM)
     gated.open_gate()
     wait_until((gated.root / "napping").exists)
-    idle.send(post())
+    gated.shut_gate()
+    idle.send(post("/gate"))
     (gated.root / "napping").unlink()
+    gated.await_begun()
+    gated.open_gate()
     assert idle.reply().status == 200
 
 
@@ -164,6 +167,7 @@ def test_a_second_signal_ends_a_stop_that_takes_long(gated: Gated) -> None:
     os.kill(pid, signal.SIGINT)
     await_gone(pid, 20)
     assert client.is_closed()
+    assert (gated.root / "ended").exists()
 
 
 def test_a_request_beyond_the_graceful_timeout_is_cut(gated: Gated) -> None:
@@ -173,6 +177,7 @@ def test_a_request_beyond_the_graceful_timeout_is_cut(gated: Gated) -> None:
     gated.await_begun()
     await_gone(begin_stop(gated), 20)
     assert client.is_closed()
+    assert (gated.root / "ended").exists()
 
 
 @pytest.mark.parametrize("file", ["gunicorn_conf.py", "app.py"])

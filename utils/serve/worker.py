@@ -17,7 +17,7 @@ from utils.log import logger
 from utils.serve.connection import GRACE, Connection
 
 HEARTBEAT = 1.0  # seconds
-QUICK = 1.0  # seconds that requests in flight get after INT or QUIT
+QUICK = 0.5  # seconds that requests in flight get after INT or QUIT; the master kills after 2
 
 
 class Stage(IntEnum):
