@@ -55,7 +55,7 @@ def test_a_body_that_is_announced_as_too_large_is_not_waited_for(reading: Servic
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_body_that_ends_early_is_whole_for_nobody(reading: Service, reader: str) -> None:
+def test_a_body_that_ends_early_is_a_400_whoever_reads_it(reading: Service, reader: str) -> None:
     body, content_type = body_for(reader, 1_000)
     length = f"Content-Length: {len(body) + 5}"
     for data in (

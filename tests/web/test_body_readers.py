@@ -90,7 +90,7 @@ def test_a_stream_has_one_position() -> None:
 
 
 @pytest.mark.parametrize("reader", [*(BYTES.keys() - {"body"}), "form", "files"])
-def test_no_body_is_an_empty_one_for_those_who_need_none(reader: str) -> None:
+def test_no_body_is_an_empty_one_for_all_but_json(reader: str) -> None:
     assert not READERS[reader](make_request(b"", "application/x-www-form-urlencoded"))
 
 
@@ -158,7 +158,7 @@ CODINGS = ["gzip", "br", "deflate", "zstd", "GZIP", "x-gzip", "identity, gzip", 
 
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("reader", ["body", "get_json", "form", "files"])
-def test_a_compressed_body_is_not_read_as_if_it_were_none(
+def test_a_compressed_body_is_a_415_for_readers_of_json_and_forms(
     read_by: Callable[..., tuple[int, Any]], reader: str, coding: str
 ) -> None:
     status, envelope = read_by(reader, b"\x1f\x8b", Content_Encoding=coding, **MULTI)
@@ -179,7 +179,7 @@ def test_identity_is_no_compression(client: Client, coding: str) -> None:
     assert client.post("/test", data=JSON, headers=sent).status_code == 200
 
 
-def test_the_bytes_of_a_compressed_body_are_for_whoever_wants_them() -> None:
+def test_get_data_and_stream_return_a_compressed_body_as_it_was_sent() -> None:
     request = make_request(b"\x1f\x8b", "text/plain")
     request.environ["HTTP_CONTENT_ENCODING"] = "gzip"
     assert request.get_data() == request.stream.read() == request.data == b"\x1f\x8b"

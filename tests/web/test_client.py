@@ -1,6 +1,7 @@
 """The client's address: read from the right, past trusted proxies only."""
 
 import json
+import time
 from ipaddress import ip_network
 from typing import Any
 
@@ -177,11 +178,15 @@ def test_the_route_ends_with_our_peer(trusted: Any) -> None:
 
 def test_a_hostile_header_is_read_quickly(trusted: Any) -> None:
     trusted("0.0.0.0/0")
+    started = time.process_time()
     for text in (",", 'a="', 'for="\\', ";a=b", " ", 'a="b",', "for=1.1.1.1,", '",'):
-        client_route({"REMOTE_ADDR": "1.1.1.1", "HTTP_FORWARDED": text * (8_000 // len(text))})
+        assert route("1.1.1.1", {FORWARDED: text * (8_000 // len(text))})[-1] == "1.1.1.1"
+    assert time.process_time() - started < 5  # of this process's own time; it takes 0.02
 
 
-def test_what_the_route_and_the_log_see(proxied: Service, reading: Service) -> None:
+def test_the_route_and_the_log_see_the_client_behind_the_proxies(
+    proxied: Service, reading: Service
+) -> None:
     sent = ("X-Forwarded-For: 1.1.1.1, 203.0.113.7, 10.0.0.2", "X-Forwarded-Proto: https")
     data = post("/seen/", "Content-Length: 0", *sent)
     for service, client_address, way, scheme in [

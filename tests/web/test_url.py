@@ -100,7 +100,7 @@ def test_what_is_utf8_is_taken(client: Client, sent: str) -> None:
 
 
 @pytest.mark.parametrize("sent", [text for text in UTF8 if text != "%00"])
-def test_a_redirect_keeps_it(client: Client, sent: str) -> None:
+def test_a_redirect_keeps_what_is_utf8(client: Client, sent: str) -> None:
     for url, location in [
         (f"/slash/{sent}?a={sent}", f"/slash/{sent}/?a={sent}"),
         (f"/slash/{sent}?a=\xe4\xbd\xa0", f"/slash/{sent}/?a=%E4%BD%A0"),
@@ -113,7 +113,7 @@ def test_a_redirect_keeps_it(client: Client, sent: str) -> None:
         assert response.headers["Location"] == location
 
 
-def test_over_the_wire_too(reading: Service) -> None:
+def test_a_url_over_the_wire_is_no_exception(reading: Service) -> None:
     for path in ("/test?a=%C4%E3", "/seen/%FF", "/seen?a=%FF"):
         status, _, envelope = exchange(reading, post(path, "Content-Length: 0"))
         assert (status, envelope["err_msg"]) == (400, "bad request")
