@@ -13,6 +13,7 @@ from tests.support.proxy import Proxy
 from tests.support.service import wait_until
 from utils.cache import client
 from utils.cache.breaker import breaker
+from utils.context import request_deadline
 from utils.dev.servers import Redis
 from utils.errors import UnavailableError
 
@@ -197,7 +198,7 @@ def test_a_transaction_whose_reply_is_lost_is_not_sent_twice(
         pipe.incr("counter")
         delay_next(redis_proxy)
 
-    with pytest.raises(UnavailableError):
+    with request_deadline(20), pytest.raises(UnavailableError):
         db().transaction(count, "counter")
     wait_until(lambda: client().exists("counter"))
     assert client().get("counter") == b"1"
