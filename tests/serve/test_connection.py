@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.serve.conftest import Gated
 from tests.support.service import Service, wait_until
 from tests.support.wire import HEAD, ORDER, Client, post
+from utils.serve.connection import has_input
 
 LAST = HEAD + b"Connection: close\r\nContent-Length: 14\r\n\r\n" + ORDER
 
@@ -76,6 +78,15 @@ def test_a_killed_worker_is_replaced(service: Service) -> None:
     os.kill(before[0], signal.SIGKILL)
     wait_until(lambda: len(service.workers()) == 2 and before[0] not in service.workers())
     assert service.request()[0] == 200
+
+
+def test_input_that_has_just_come_is_seen() -> None:
+    service, client = socket.socketpair()
+    assert not has_input(service)
+    client.send(b"x")
+    assert has_input(service)
+    service.close()
+    client.close()
 
 
 def test_clients_beyond_the_limit_wait_for_a_free_place(gated: Gated) -> None:
