@@ -11,14 +11,12 @@ Without Redis the function is just called. What is promised, and what is not: do
 """
 
 import functools
-import gc
 import inspect
 import warnings
 from collections.abc import Callable
 from math import inf
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
-from weakref import WeakSet
 
 import gevent
 import msgspec
@@ -26,7 +24,7 @@ import msgspec
 from conf.current import settings
 from utils.cache.breaker import breaker
 from utils.cache.keys import check_pattern, key_for, overlap
-from utils.cache.lease import discard, get, load_and_store
+from utils.cache.lease import get, load_and_store
 from utils.cache.single_flight import SingleFlight
 from utils.context import per_process
 from utils.errors import ServiceError
@@ -35,8 +33,8 @@ from utils.log import logger
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# All cached functions of the process; those that are gone are forgotten.
-defined: "WeakSet[CachedFunction[..., Any]]" = WeakSet()
+# The patterns of the modules' functions, by the functions' names.
+patterns: dict[str, str] = {}
 
 
 def cached(key: str, ttl: float) -> Callable[[Callable[P, T]], "CachedFunction[P, T]"]:
@@ -61,8 +59,8 @@ class CachedFunction(Generic[P, T]):
             raise ValueError(f"{pattern}: expected a ttl above 0")
         self.decoder = result_decoder(function, pattern)
         self.flights = per_process(SingleFlight)
-        check_keys_are_free(self.name, pattern)
-        defined.add(self)
+        if inspect.isfunction(function) and "<locals>" not in self.name:  # those come and go
+            claim(pattern, self.name)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the function's result, from Redis if it is there."""
@@ -80,7 +78,7 @@ class CachedFunction(Generic[P, T]):
             # Another release of the service stored it. While both run, they may do so in turns:
             # this call does not try its luck again.
             logger.warning("the cached value of %s cannot be read: %s", key, error)
-            discard(key, value)
+            self.invalidate_key(key)
             return self.decoder.decode(load())
 
     def encode(self, result: T) -> bytes:
@@ -156,23 +154,12 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, ServiceError) and error.status < 500 and error.__context__ is None
 
 
-def check_keys_are_free(name: str, pattern: str) -> None:
-    """Raise ValueError if another function has such keys: they would get each other's results.
-
-    A function of the same name is the same one, imported again.
-    """
-
-    def others() -> list[str]:
-        return [
-            f"{other.name} has such keys already: {other.pattern}"
-            for other in defined
-            if other.name != name and overlap(other.pattern, pattern)
-        ]
-
-    if others():
-        gc.collect()  # one that is defined in a function, of a test say, may be gone by now
-        if remaining := others():
-            raise ValueError(f"{pattern}: {remaining[0]}")
+def claim(pattern: str, name: str) -> None:
+    """Raise ValueError if another function can have the same keys: they would mix their results."""
+    for other, taken in patterns.items():
+        if other != name and overlap(taken, pattern):
+            raise ValueError(f"{pattern}: {other} may have such a key already: {taken}")
+    patterns[name] = pattern
 
 
 def result_decoder(function: Callable[..., T], pattern: str) -> msgspec.json.Decoder[T]:

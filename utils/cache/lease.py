@@ -18,7 +18,6 @@ from utils.cache.breaker import CircuitOpenError, breaker
 from utils.cache.scripts import (
     ACQUIRE,
     BUSY,
-    DISCARD,
     RELEASE_AND_STORE,
     RENEW,
     UNCERTAIN,
@@ -111,9 +110,3 @@ def milliseconds_to_live(value: bytes, ttl: float) -> int:
     """Return up to a tenth less than `ttl`: what was loaded at once should not expire at once."""
     seconds = min(ttl, NONE_TTL) if value == b"null" else ttl
     return ceil(seconds * 1000 * random.uniform(0.9, 1))
-
-
-def discard(key: str, value: bytes) -> None:
-    """Delete a value that cannot be read, unless another one was stored meanwhile."""
-    with suppress(CircuitOpenError):
-        breaker().run("EVAL", DISCARD, 1, key, value)

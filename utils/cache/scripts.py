@@ -56,8 +56,3 @@ for pair = 1, #ARGV do
   end
 end
 """
-
-# KEYS: key. ARGV: value.
-DISCARD = """
-return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1])
-"""
