@@ -65,6 +65,6 @@ def post_worker_init(worker: Any) -> None:
     """Have the log say so if the schema is not what this code knows."""
     from gevent import spawn  # noqa: PLC0415  the master must not load what a worker patches
 
-    from utils.mysql.migrations import warn_if_behind  # noqa: PLC0415
+    from utils.mysql import warn_if_behind  # noqa: PLC0415
 
     spawn(warn_if_behind)

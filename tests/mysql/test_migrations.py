@@ -12,8 +12,7 @@ import pytest
 from tests.support.schema import Schema
 from tests.support.service import Service, wait_until
 from utils.dev.servers import free_port
-from utils.mysql import migrations
-from utils.mysql.apply import MigrationError
+from utils.mysql import schema as files
 
 CREATE_A = "CREATE TABLE a (i INT)"
 
@@ -92,16 +91,16 @@ def test_the_ends_of_lines_are_no_change(schema: Schema) -> None:
 def test_an_unusable_file_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: bytes | None, reason: str
 ) -> None:
-    monkeypatch.setattr(migrations, "FOLDER", tmp_path)
+    monkeypatch.setattr(files, "FOLDER", tmp_path)
     (tmp_path / "0001_a.sql").write_text("SELECT 1")
     (tmp_path / ".0001_a.sql").write_text("what an editor leaves")
-    assert migrations.known() == {"0001_a.sql": "SELECT 1"}
+    assert files.known() == {"0001_a.sql": "SELECT 1"}
     if text is None:
         (tmp_path / name).mkdir()
     else:
         (tmp_path / name).write_bytes(text)
-    with pytest.raises(MigrationError, match=f"^{re.escape(reason)}"):
-        migrations.known()
+    with pytest.raises(files.MigrationError, match=f"^{re.escape(reason)}"):
+        files.known()
 
 
 def test_one_that_is_killed_does_not_lock_out_the_next(schema: Schema) -> None:
@@ -136,7 +135,7 @@ def test_the_wait_for_another_one_can_be_interrupted(schema: Schema, another: No
 
 def warning(schema: Schema) -> str:
     """Return what a worker would log."""
-    script = "from utils.mysql.migrations import warn_if_behind; warn_if_behind()"
+    script = "from utils.mysql import warn_if_behind; warn_if_behind()"
     command = [sys.executable, "-c", script]
     return subprocess.run(
         command, cwd=schema.root, env=schema.env, capture_output=True, text=True, check=True

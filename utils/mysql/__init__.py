@@ -3,6 +3,7 @@
 from utils.mysql.errors import DuplicateKeyError, RetryableError, StatementError
 from utils.mysql.execute import Result
 from utils.mysql.queries import Transaction, mysql
+from utils.mysql.schema import warn_if_behind
 
 __all__ = [
     "DuplicateKeyError",
@@ -11,4 +12,5 @@ __all__ = [
     "StatementError",
     "Transaction",
     "mysql",
+    "warn_if_behind",
 ]

@@ -15,6 +15,7 @@ from utils.errors import UnavailableError
 from utils.mysql.connection import Connection, options
 from utils.mysql.pool import kill
 from utils.mysql.rows import Row
+from utils.mysql.schema import MigrationError
 from utils.mysql.script import ScriptError, Statement, statements
 
 # An ALTER that waits for a table stops everybody who comes after it. So it gives up after so many
@@ -28,10 +29,6 @@ HOLDERS = (
     " FROM information_schema.innodb_trx WHERE trx_mysql_thread_id <> CONNECTION_ID()"
     " ORDER BY trx_started LIMIT 3"
 )
-
-
-class MigrationError(Exception):
-    """The schema cannot be brought up to date; the message says why."""
 
 
 def connect() -> Connection:
