@@ -70,6 +70,17 @@ def test_lines_that_are_still_lost_at_the_end_are_told(
     assert "1 log lines were lost: [Errno 21]" in capfd.readouterr().err
 
 
+def test_a_forked_process_does_not_tell_of_lines_that_its_parent_lost(
+    file: DailyFile, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_it(file)
+    file.emit(record("lost"))
+    capfd.readouterr()
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    file.close()
+    assert capfd.readouterr().err == ""
+
+
 def test_a_log_that_comes_and_goes_is_told_of_once_a_minute(
     file: DailyFile, capfd: pytest.CaptureFixture[str]
 ) -> None:

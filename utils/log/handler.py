@@ -20,6 +20,7 @@ class LineHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
+        self.pid = os.getpid()
         self.lost = 0
         self.reason = ""
 
@@ -34,11 +35,11 @@ class LineHandler(logging.Handler):
                 line = f"{self.format(self.notice(record.created))}\n{line}"
             self.write(f"{line}\n".encode("utf-8", "backslashreplace"), record.created)
         except Exception as error:
-            self.lose(record, error)
+            self.lose(error)
         else:
             self.lost = 0
 
-    def lose(self, record: logging.LogRecord, error: Exception) -> None:
+    def lose(self, error: Exception) -> None:
         """Count a record that is lost."""
         self.lost += 1
         self.reason = str(error)
@@ -56,11 +57,12 @@ class LineHandler(logging.Handler):
 
     def complain(self, message: str) -> None:
         with suppress(OSError):  # there is no other place to tell it
-            os.write(STDERR, f"pyserver (pid {os.getpid()}): {message}\n".encode())
+            text = f"pyserver (pid {os.getpid()}): {message}\n"
+            os.write(STDERR, text.encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:
-        """Tell of lines that were lost for good."""
-        if self.lost:
+        """Tell of lines that were lost for good; a worker closes the handlers of its master too."""
+        if self.lost and self.pid == os.getpid():
             self.complain(f"{self.lost} log lines were lost: {self.reason}")
             self.lost = 0
         super().close()
