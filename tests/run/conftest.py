@@ -76,6 +76,11 @@ def silent_registry() -> Iterator[tuple[socket.socket, dict[str, str]]]:
         yield server, {**NO_REGISTRY, "PIP_INDEX_URL": url}
 
 
+def hear_interrupts() -> None:
+    """Do not ignore SIGINT, as a child of a shell's `... &` does, which no shell can undo."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def at_terminal(service: Service) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Call run.sh in a process group of its own, as a terminal does."""
@@ -91,6 +96,7 @@ def at_terminal(service: Service) -> Iterator[Callable[..., "subprocess.Popen[st
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=hear_interrupts,  # noqa: PLW1509  this process has no threads
             )
         )
         return called[-1]
