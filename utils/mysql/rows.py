@@ -1,12 +1,14 @@
 """Rows as instances of a class."""
 
-from functools import cache, partial
+from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import inspect
 
 Row = dict[str, Any]
+Decode = Callable[[str | bytes], Any]
 DOCUMENTS = (
     inspect.ListType,
     inspect.SetType,
@@ -27,7 +29,7 @@ class Column(NamedTuple):
 
     name: str
     key: str
-    decode: partial[Any] | None  # if the column holds a JSON document
+    decode: Decode | None  # if the column holds a JSON document
 
 
 def convert(row: Row, into: Any) -> Any:
@@ -48,19 +50,20 @@ def convert(row: Row, into: Any) -> Any:
 
 @cache
 def columns_of(into: Any) -> tuple[Column, ...]:
-    """Return the columns of a Struct; none of another class."""
+    """Return the columns of a Struct; none of a class whose rows msgspec reads as they are."""
     try:
         fields = msgspec.structs.fields(into)
     except TypeError:
         return ()
-    return tuple(
-        Column(
-            field.name,
-            field.encode_name,
-            partial(msgspec.json.decode, type=field.type) if is_document(field.type) else None,
-        )
-        for field in fields
-    )
+    columns = tuple(Column(f.name, f.encode_name, decoder(f.type)) for f in fields)
+    return columns if any(c.name != c.key or c.decode for c in columns) else ()
+
+
+def decoder(annotation: Any) -> Decode | None:
+    """Return what reads the JSON document of such a field, if it is one."""
+    if not is_document(annotation):
+        return None
+    return msgspec.json.Decoder(annotation).decode
 
 
 def is_document(annotation: Any) -> bool:
