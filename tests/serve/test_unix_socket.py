@@ -76,7 +76,7 @@ def test_a_socket_in_use_is_left_to_its_user(behind: Service) -> None:
         other.bind(str(path))
         other.listen()
         done = behind.sh("start")
-        assert (done.returncode, "is in use" in done.stderr) == (1, True)
+        assert (done.returncode, "in use" in done.stderr) == (1, True), done.stderr
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
 

@@ -1,8 +1,8 @@
 """gunicorn's parser, with faults in a body as OSErrors and `100 Continue` when it is needed.
 
-Private names of gunicorn that are used here: `Request._expected_100_continue`, whose response
-gunicorn would send before the application is called, and `Body._read_reader`, through which
-every way to read the body goes.
+Private attributes of gunicorn: `_expected_100_continue` of its Request, whose response gunicorn
+would send before the application is called, and `_read_reader` of its Body, through which every
+way to read the body goes.
 """
 
 from collections.abc import Callable
