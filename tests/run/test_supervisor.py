@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -129,3 +131,46 @@ def test_a_killed_master_comes_back_and_its_neighbour_does_not_notice(
     assert other.await_service() == neighbour
     socket = one.service.root / "run/supervisor.sock"
     assert socket.stat().st_mode & 0o777 == 0o700  # the control is for its owner alone
+
+
+CONFIGURATION = """
+[unix_http_server]
+file=%(here)s/own.sock
+[supervisord]
+pidfile=%(here)s/own.pid
+logfile=%(here)s/own.log
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+[supervisorctl]
+serverurl=unix://%(here)s/own.sock
+[program:shop]
+directory=%(here)s/copy
+command=sh run.sh run
+"""
+
+
+def test_a_supervisord_of_ones_own_is_commanded_too(service: Service) -> None:
+    (service.folder / "own.conf").write_text(CONFIGURATION)
+
+    def call(program: str, *command: str) -> str:
+        module = [
+            sys.executable,
+            "-m",
+            f"supervisor.{program}",
+            "-c",
+            str(service.folder / "own.conf"),
+        ]
+        return subprocess.run(
+            [*module, *command], env=service.env, capture_output=True, text=True
+        ).stdout
+
+    call("supervisord")
+    first = wait_until(service.running_pid)
+    wait_until(lambda: "RUNNING" in call("supervisorctl", "status"))
+    service.sh("restart", check=True)
+    assert first != service.pid
+    assert f"pid {service.pid}," in call("supervisorctl", "status")
+    service.sh("stop", check=True)
+    assert "STOPPED" in call("supervisorctl", "status")
+    call("supervisorctl", "shutdown")
+    wait_until(lambda: not (service.folder / "own.sock").exists())
