@@ -29,8 +29,7 @@ def g_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     with timed() as took:
         response = dispatch(request)
     response.headers["X-Request-ID"] = request.uuid
-    if request.has_files:
-        close_files(request, response)
+    close_files(request, response)
     log_request(request, response, took.ms)
     return response(environ, start_response)
 

@@ -41,70 +41,35 @@ def test_a_malformed_trace_is_replaced_and_its_state_dropped(caller: str) -> Non
     assert next_tracestate(caller, "a=1") == ""
 
 
-@pytest.mark.parametrize(
-    ("sent", "goes_on"),
-    [
-        ("", ""),
-        ("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"),
-        ("a=1 ,\t,  b=x y", "a=1,b=x y"),
-        ("tenant@system=1,0digit=2,a_-*/z=!~", "tenant@system=1,0digit=2,a_-*/z=!~"),
-        ("a=1,b=2,a=3", "a=1,b=2"),
-        (f"{'k' * 256}={'v' * 254}", f"{'k' * 256}={'v' * 254}"),
-        (",".join(f"k{n}=1" for n in range(32)), ",".join(f"k{n}=1" for n in range(32))),
-        (f"a=1,b={'v' * 200},c={'v' * 200},d={'v' * 200},e=2", "a=1,e=2"),
-        # Too long without a long member: the last ones go.
-        (
-            ",".join(f"k{n}={'v' * 96}" for n in range(9)),
-            ",".join(f"k{n}={'v' * 96}" for n in range(5)),
-        ),
-    ],
-)
-def test_a_tracestate_goes_on(sent: str, goes_on: str) -> None:
-    assert next_tracestate(PARENT, sent) == goes_on
+@pytest.mark.parametrize("sent", ["", "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", "a=1 ,\t, b=x y"])
+def test_a_tracestate_and_a_baggage_go_on_as_they_came(sent: str) -> None:
+    assert next_tracestate(PARENT, sent) == next_baggage(sent) == sent
+    assert next_tracestate(PARENT, f" {sent}\t") == next_baggage(f" {sent}\t") == sent
+
+
+def test_as_much_as_the_standards_ask_for_goes_on() -> None:
+    for size, tracestate, baggage in [(512, True, True), (8192, False, True), (8193, False, False)]:
+        sent = "a=" + "v" * (size - 2)
+        assert bool(next_tracestate(PARENT, sent)) == tracestate
+        assert bool(next_baggage(sent)) == baggage
 
 
 @pytest.mark.parametrize(
     "sent",
     [
-        "a",
-        "a=",
-        "=1",
-        "A=1",
-        "a=1=2",
-        "a =1",
-        "a@b@c=1",
-        "good=1,bad",
+        "a=1\r\nEvil: 1",
+        "a=1\n",
+        "a=1\nb",
+        "a=\r1",
+        "a=\0",
         "a=\x7f",
         "a=\xe9",
-        "a=1\r\nEvil: 1",
-        f"{'k' * 257}=1",
-        f"a={'v' * 257}",
-        ",".join(f"k{n}=1" for n in range(33)),
+        "a=\u2028",
+        "a=\x85",
     ],
 )
-def test_a_malformed_tracestate_is_dropped_whole(sent: str) -> None:
-    assert next_tracestate(PARENT, sent) == ""
-
-
-@pytest.mark.parametrize(
-    ("sent", "goes_on"),
-    [
-        ("", ""),
-        ("user=7,is%20vip=yes;ttl=9;flag", "user=7,is%20vip=yes;ttl=9;flag"),
-        ("a = 1 ; p = 2 ,, b=", "a = 1 ; p = 2,b="),
-        ("a=1,bad member=2,b=3", "a=1,b=3"),
-        ('a="1",b=2', "b=2"),
-        ("a=1\r\nEvil: 1,b=2", "b=2"),
-        ("a=1;=2,b=2", "b=2"),
-        ("a=\xe9,=1,a,b=2", "b=2"),
-        (",".join(f"k{n}=1" for n in range(70)), ",".join(f"k{n}=1" for n in range(64))),
-        (f"a=1,b={'v' * 8187},c=2", "a=1"),
-        (f"a={'v' * 8190}", f"a={'v' * 8190}"),
-        (f"a={'v' * 8191}", ""),
-    ],
-)
-def test_the_well_formed_members_of_a_baggage_go_on_whole(sent: str, goes_on: str) -> None:
-    assert next_baggage(sent) == goes_on
+def test_what_no_header_may_have_is_dropped_whole(sent: str) -> None:
+    assert next_tracestate(PARENT, f"b=2,{sent}") == next_baggage(f"b=2,{sent}") == ""
 
 
 def test_a_dropped_tracestate_does_not_come_back_with_the_next_call() -> None:

@@ -1,18 +1,20 @@
-"""The body of a request: within its limit, read from the server once, and kept for every reader."""
+"""The body of a request: within its limit, received once, and kept for every reader."""
 
 import codecs
 import io
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Protocol
 
 import gevent
 import msgspec
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from utils.codec import JSON_ERRORS, check_utf8
-from utils.errors import MalformedError, ServiceError
+from utils.errors import MalformedError
 
-IN_MEMORY = 1 << 18  # bytes; of a body that is read in pieces, the rest goes to a temporary file
+IN_MEMORY = 1 << 18  # bytes; a larger body that is read as a file is kept in a temporary one
 PIECE = 1 << 16
 BYTE_ORDER_MARKS = (
     codecs.BOM_UTF8,
@@ -30,85 +32,75 @@ class Input(Protocol):
         """Return `size` bytes, or fewer at the end."""
 
 
-class Body:
-    """The bytes of one body, which `length` announces unless it is chunked.
+def receive(source: Input, length: int | None, limit: int) -> Iterator[bytes]:
+    """Yield the body, which `length` announces unless it is chunked.
 
     Raises RequestEntityTooLarge above `limit` bytes, and MalformedError if the transfer is broken
-    or ends early (gunicorn hands over a short body as if it were whole: gunicorn#3234). Every
-    later reader gets the same error: it must not take what came so far for a whole body.
+    or ends early (gunicorn hands over a short body as if it were whole: gunicorn#3234).
     """
-
-    def __init__(self, source: Input, length: int | None, limit: int) -> None:
-        self.source, self.length, self.limit = source, length, limit
-        self.received = 0
-        self.fault: Exception | None = None
-        self.whole: bytes | None = None
-        self.file: IO[bytes] | None = None
-
-    def read(self) -> bytes:
-        """Return all of it."""
-        if self.whole is None:
-            if self.file is None:
-                pieces = []
-                while piece := self.receive(self.limit + 1):
-                    pieces.append(piece)
-                self.whole = b"".join(pieces)
-            else:
-                while self.read_at(self.received, PIECE):
-                    pass
-                self.file.seek(0)
-                self.whole = self.file.read()
-        return self.whole
-
-    def read_at(self, position: int, size: int) -> bytes:
-        """Return up to `size` bytes from a position on; b"" at the end."""
-        if self.fault is not None:
-            raise self.fault
-        if self.whole is not None:
-            return self.whole[position : position + size]
-        if self.file is None:
-            self.file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
-        if position == self.received:
-            piece = self.receive(size)
-            self.file.seek(0, io.SEEK_END)
-            self.file.write(piece)
-            gevent.sleep(0)  # what comes as fast as it is read would stop all other requests
-            return piece
-        self.file.seek(position)
-        return self.file.read(size)
-
-    def receive(self, size: int) -> bytes:
-        """Return up to `size` bytes more from the server; b"" at the end."""
-        if self.fault is None:
-            try:
-                return self.receive_checked(size)
-            except (ServiceError, HTTPException) as error:
-                self.fault = error
-                self.close()
-        raise self.fault
-
-    def receive_checked(self, size: int) -> bytes:
-        length, limit = self.length, self.limit
-        if length is not None and length > limit:
-            raise RequestEntityTooLarge(f"Content-Length {length}, allowed: {limit}")
-        left = (limit + 1 if length is None else length) - self.received
-        if not left:
-            return b""
+    if length is not None and length > limit:
+        raise RequestEntityTooLarge(f"Content-Length {length}, allowed: {limit}")
+    left = limit + 1 if length is None else length
+    while left:
         try:
-            piece = self.source.read(min(size, left))
+            piece = source.read(min(PIECE, left))
         except OSError as error:
             broken = "the body is cut short or wrongly chunked"
             raise MalformedError(broken, detail=str(error)) from error
-        self.received += len(piece)
-        if self.received > limit:
-            raise RequestEntityTooLarge(f"chunked, allowed: {limit} bytes")
-        if not piece and length is not None:
-            raise MalformedError(f"the body is cut short: {self.received} of {length} bytes")
-        return piece
+        if not piece:
+            break
+        yield piece
+        left -= len(piece)
+        if left:
+            gevent.sleep(0)  # what comes as fast as it is read would stop all other requests
+    if length is None and not left:
+        raise RequestEntityTooLarge(f"chunked, allowed: {limit} bytes")
+    if length is not None and left:
+        raise MalformedError(f"the body is cut short: {length - left} of {length} bytes")
+
+
+class Body:
+    """All bytes of one body, received when the first reader asks for them."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self.pieces = pieces
+        self.file: IO[bytes] | None = None
+        self.fault: Exception | None = None
+
+    def read(self) -> bytes:
+        """Return all of it."""
+        file = self.received(io.BytesIO)
+        file.seek(0)
+        return file.read()
 
     def reader(self) -> io.BufferedReader:
         """Return a file of its bytes that begins at the first one."""
-        return io.BufferedReader(BodyReader(self))
+        return io.BufferedReader(BodyReader(self.received(lambda: SpooledTemporaryFile(IN_MEMORY))))
+
+    @cached_property
+    def stream(self) -> io.BufferedReader:
+        """The one of its readers that is the request's stream."""
+        return self.reader()
+
+    def received(self, make_file: Callable[[], IO[bytes]]) -> IO[bytes]:
+        """Return the file that has all of it.
+
+        After a fault, or a deadline on the way, every later reader gets an error too: it must not
+        take what came so far for a whole body.
+        """
+        if self.fault is not None:
+            raise self.fault
+        if self.file is None:
+            self.file = make_file()
+            self.fault = MalformedError("the body was not awaited")  # if the deadline ends this
+            try:
+                for piece in self.pieces:
+                    self.file.write(piece)
+            except Exception as error:
+                self.fault = error
+                raise
+            self.fault = None
+        return self.file
 
     def close(self) -> None:
         """Remove the temporary file."""
@@ -116,20 +108,21 @@ class Body:
             self.file.close()
 
     def __del__(self) -> None:
-        self.close()  # or else it warns of an unclosed file
+        self.close()  # or else a SpooledTemporaryFile warns
 
 
 class BodyReader(io.RawIOBase):
-    """A position in a body."""
+    """A position in the file of a body."""
 
-    def __init__(self, body: Body) -> None:
-        self.body, self.position = body, 0
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.position = file, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        piece = self.body.read_at(self.position, len(buffer))
+        self.file.seek(self.position)
+        piece = self.file.read(len(buffer))
         buffer[: len(piece)] = piece
         self.position += len(piece)
         return len(piece)

@@ -1,15 +1,40 @@
 """Werkzeug's request, with a body that is kept: each way to read it sees all of it."""
 
+import io
 from typing import IO, Any
+from urllib.parse import unquote_to_bytes
 
 from werkzeug import Request as WerkzeugRequest
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.formparser import FormDataParser
 from werkzeug.utils import cached_property
 
 from conf.current import settings
+from utils.codec import check_utf8
 from utils.errors import HTTPError, MalformedError, shorten
-from utils.web.body import Body, decode_json
-from utils.web.form import FormParser
+from utils.web.body import Body, decode_json, receive
+
+
+class FormParser(FormDataParser):
+    """Werkzeug's parser; a form that cannot be read is a 400 rather than an empty form."""
+
+    def parse(
+        self, stream: IO[bytes], mimetype: str, content_length: int | None, options: Any = None
+    ) -> Any:
+        """Return the stream, the fields and the files."""
+        self.silent = False
+        try:
+            if mimetype == "application/x-www-form-urlencoded":
+                text = stream.read()
+                check_utf8(unquote_to_bytes(text))  # Werkzeug would leave it as %FF
+                stream = io.BytesIO(text)
+            return super().parse(stream, mimetype, content_length, options)
+        except ValueError as error:
+            raise MalformedError(f"the form cannot be read: {error}") from None
+        except RequestEntityTooLarge:  # the body is within its limit: these are Werkzeug's own
+            parts, size = self.max_form_parts, self.max_form_memory_size
+            which = f"more than {parts} parts, or a field of more than {size} bytes that is no file"
+            raise RequestEntityTooLarge(which) from None
 
 
 class BodyRequest(WerkzeugRequest):
@@ -30,7 +55,7 @@ class BodyRequest(WerkzeugRequest):
         length = self.content_length
         if length is None and not self.environ.get("wsgi.input_terminated"):
             length = 0
-        return Body(self.environ["wsgi.input"], length, self.max_content_length)
+        return Body(receive(self.environ["wsgi.input"], length, self.max_content_length))
 
     def body(self) -> bytes:
         """Return the whole body; raise MalformedError if there is none.
@@ -58,51 +83,31 @@ class BodyRequest(WerkzeugRequest):
     def get_data(
         self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False
     ) -> Any:
-        """Return the whole body, which may be empty; the other options change nothing here."""
+        """Return the whole body, which may be empty; only `as_text` changes anything here."""
         body = self.content.read()
         return body.decode(errors="replace") if as_text else body
 
-    @property
-    def data(self) -> bytes:
-        """The whole body, of a form too."""
-        return self.content.read()
-
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
         """Return the body's JSON value, read as strictly as an api class reads it."""
-        if not (force or self.is_json):
-            if silent:
-                return None
-            raise UnsupportedMediaType(f"Content-Type {shorten(self.mimetype)}, not JSON")
         try:
+            if not (force or self.is_json):
+                raise UnsupportedMediaType(f"Content-Type {shorten(self.mimetype)}, not JSON")
             return decode_json(self.body())
-        except MalformedError:
+        except (MalformedError, UnsupportedMediaType):
             if silent:
                 return None
             raise
 
-    @cached_property
-    def body_stream(self) -> IO[bytes]:
-        return self.content.reader()
-
     @property
     def stream(self) -> IO[bytes]:
-        """The body as a file; no other reader moves its position."""
-        return self.body_stream
+        """The body as a file; no other reader moves its position, or puts another one here."""
+        return self.content.stream
 
-    @property
-    def input_stream(self) -> IO[bytes]:  # type: ignore[override]
-        """The same as `stream`: nobody reads past the limit."""
-        return self.body_stream
+    input_stream = stream  # nobody reads past the limit
 
     def _get_stream_for_parsing(self) -> IO[bytes]:
         self.check_content_encoding()
         return self.content.reader()
-
-    @property
-    def has_files(self) -> bool:
-        """Whether `close` has something to close: uploads, or the body's temporary file."""
-        known = vars(self)
-        return "files" in known or ("content" in known and self.content.file is not None)
 
     def close(self) -> None:
         """Close the uploads and the body's temporary file."""
