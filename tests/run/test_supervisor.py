@@ -107,7 +107,7 @@ def test_a_start_within_a_supervised_program_is_not_supervised(service: Service)
 def test_what_does_not_come_up_leaves_no_supervisord(service: Service) -> None:
     hook = "def on_starting(server: Any) -> None:\n"
     service.edit("gunicorn_conf.py", hook, f"{hook}    raise SystemExit('not today')\n")
-    service.edit("run.sh", "await 60 is_up", "await 3 is_up")
+    service.edit("run.sh", "await 60 is_up", "await 20 is_up")  # the first try has failed by then
     done = service.sh("supervise")
     assert done.returncode == 1
     assert "not today" in done.stderr
