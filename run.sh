@@ -468,7 +468,8 @@ supervise() {
 }
 
 shut_down() {
-    "$py" -m supervisor.supervisorctl shutdown >/dev/null 2>&1 || :
+    pid=$(cat run/supervisord.pid 2>/dev/null) || pid=
+    if "$py" -m supervisor.supervisorctl shutdown >/dev/null 2>&1; then await 60 ended || :; fi
     "$self" "$locks" gone "$RUN_DIR/master" 60 || :
     forget
 }
