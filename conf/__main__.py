@@ -12,7 +12,7 @@ from msgspec import NODEFAULT
 
 from conf.envfile import read_env_file
 from conf.environ import SettingsError, find, load
-from conf.setting import Secret, settings_of, unknown_names
+from conf.setting import Setting, settings_of, unknown_names
 from conf.settings import Settings
 
 
@@ -23,7 +23,7 @@ def show_all() -> None:
     rows = []
     for setting in settings_of(Settings):
         found = find(setting, os.environ, env_file)
-        rows.append((setting.name, shown(found.value), found.source, setting.meaning))
+        rows.append((setting.name, shown(setting, found.value), found.source, setting.meaning))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)))
@@ -35,7 +35,8 @@ def show_some(names: list[str]) -> None:
     """Print the values of these settings, a line each, also when others are wrong."""
     by_name = {setting.name: setting for setting in settings_of(Settings)}
     for name in names:
-        print(shown(find(by_name[name], os.environ, read_env_file()).value))
+        setting = by_name[name]
+        print(shown(setting, find(setting, os.environ, read_env_file()).value))
 
 
 def show_example() -> None:
@@ -45,9 +46,9 @@ def show_example() -> None:
         print(f"\n# {setting.meaning}\n#{setting.name}={written(setting.default)}")
 
 
-def shown(value: Any) -> str:
+def shown(setting: Setting, value: Any) -> str:
     """Return a setting's value as text, a secret masked."""
-    return repr(value) if isinstance(value, Secret) else str(value)
+    return "***" if setting.is_secret else str(value)
 
 
 def written(value: Any) -> str:

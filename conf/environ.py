@@ -59,7 +59,7 @@ def find(setting: Setting, environ: Mapping[str, str], env_file: EnvFile) -> Fou
     name = setting.name
     for place, texts in (("environment", environ), (".env", env_file.values)):
         text, source = texts.get(name), place
-        file = texts.get(f"{name}_FILE") if setting.type is Secret else None
+        file = texts.get(f"{name}_FILE") if setting.is_secret else None
         if text is not None and file is not None:
             raise SettingsError(f"{name}, {name}_FILE: expected only one of them in {place}")
         if file is not None:
@@ -81,7 +81,7 @@ def read_secret(name: str, file: str) -> str:
 
 def convert(setting: Setting, text: str) -> Any:
     """Return the text as the setting's type."""
-    if setting.type is Secret:
+    if setting.is_secret:
         return Secret(text)
     try:
         value = msgspec.convert(text, setting.hint, strict=False)

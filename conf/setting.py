@@ -21,6 +21,7 @@ class Secret(str):
     """A text whose `repr` is masked, so that no log or traceback shows it."""
 
     __slots__ = ()
+    is_secret = True
 
     def __repr__(self) -> str:
         return "***"
@@ -34,6 +35,14 @@ class Setting(NamedTuple):
     hint: Any
     meaning: str
     default: Any
+
+    @property
+    def is_secret(self) -> bool:
+        """Return whether nobody may see the value.
+
+        By an attribute, for a reload makes the class anew; also of `Secret | None` and the like.
+        """
+        return any(hasattr(kind, "is_secret") for kind in (self.type, *get_args(self.type)))
 
     @property
     def expected(self) -> str:
@@ -78,7 +87,7 @@ def settings_of(cls: type[Struct], prefix: str = "") -> Iterator[Setting]:
 def names_of(cls: type[Struct]) -> set[str]:
     """Return every name that sets something, those of the files of secrets among them."""
     settings = list(settings_of(cls))
-    return {s.name for s in settings} | {f"{s.name}_FILE" for s in settings if s.type is Secret}
+    return {s.name for s in settings} | {f"{s.name}_FILE" for s in settings if s.is_secret}
 
 
 def unknown_names(cls: type[Struct], given: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, defstruct
 
 from conf.envfile import EnvFile
 from conf.environ import SettingsError, find, load
@@ -87,6 +87,22 @@ def test_a_secret_and_its_file_together_are_a_fault_that_does_not_tell_it() -> N
         load(Example, {"PORT": "1", "PASSWORD": "hunter2", "PASSWORD_FILE": "/x"}, NO_FILE)
     assert "PASSWORD, PASSWORD_FILE" in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+class OtherSecret(Secret):
+    """A kind of secret of a service's own."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("kind", [OtherSecret, Secret | None, list[Secret], OtherSecret | int])
+def test_a_secret_is_known_by_whatever_class_it_has(kind: object) -> None:
+    made = defstruct("Made", [("password", Annotated[kind, "a secret"])])
+    (setting,) = settings_of(made)
+    assert setting.is_secret
+    found = find(setting, {"PASSWORD": "hunter2"}, NO_FILE)
+    assert found.value == "hunter2"
+    assert "hunter2" not in repr(found)
 
 
 @pytest.mark.parametrize(
