@@ -146,6 +146,7 @@ modules = [".".join(path.with_suffix("").parts) for path in files]
 def import_all():
     for name in modules:
         sys.modules.pop(name, None)
+    for name in modules:
         __import__(name)
 
 import_all()
