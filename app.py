@@ -4,6 +4,9 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import json
+import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +19,12 @@ from server import g_server
 from utils.context import baggage, request_deadline, request_uuid, traceparent, tracestate
 from utils.log import logger
 from utils.timing import timed
-from utils.web import Envelope, Request
+from utils.web import Envelope, Request, Service
+
+UNEXPECTED = (Exception, SystemExit, Timeout)  # gevent's Timeout is no Exception
+# The fields of a request's log line, and those that JSON has beside them.
+FIXED = {"method", "route", "status", "err_code", "ms", "client", "err_msg", "detail"}
+FIXED |= {"time", "level", "pid", "uuid", "at", "message", "traceback"}
 
 
 def g_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -28,7 +36,7 @@ def g_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     baggage.set(environ.get("HTTP_BAGGAGE", ""))
     with timed() as took:
         response = dispatch(request)
-    response.headers["X-Request-ID"] = request.uuid
+    after_request(request, response)
     close_files(request, response)
     log_request(request, response, took.ms)
     return response(environ, start_response)
@@ -48,7 +56,7 @@ def dispatch(request: Request) -> Response:
         return response
     except MethodNotAllowed as error:
         return method_not_allowed(request, error)
-    except (Exception, SystemExit, Timeout) as error:  # gevent's Timeout is no Exception
+    except UNEXPECTED as error:
         return g_server.error_response(request, error)
 
 
@@ -62,6 +70,15 @@ def method_not_allowed(request: Request, error: MethodNotAllowed) -> Response:
     response = Envelope(request.uuid, request.echo)
     response.headers["Allow"] = allowed
     return response
+
+
+def after_request(request: Request, response: Response) -> None:
+    """Let `Server` set headers; a fault in it must not cost the answer to what was done."""
+    try:
+        g_server.after_request(request, response)
+    except UNEXPECTED:
+        logger.exception("after_request failed")
+        Service.after_request(g_server, request, response)
 
 
 def close_files(request: Request, response: Response) -> None:
@@ -88,4 +105,22 @@ def log_request(request: Request, response: Response, milliseconds: float) -> No
     if isinstance(response, Envelope) and response.detail:
         fields["detail"] = response.detail
         line += f": {response.detail}"
-    logger.info("%s", line, extra={"fields": fields})
+    own = own_fields(request)
+    line += "".join(f" {quoted(name)}={quoted(value)}" for name, value in own.items())
+    logger.info("%s", line, extra={"fields": fields | own})
+
+
+def own_fields(request: Request) -> dict[str, Any]:
+    """Return the route's `log_fields` but for fixed ones; what is no finite number is text."""
+    own: dict[str, Any] = {}
+    for name, value in (vars(request).get("log_fields") or {}).items():
+        if name not in FIXED:
+            is_number = isinstance(value, (int, float)) and math.isfinite(value)
+            own[name] = value if is_number else str(value)
+    return own
+
+
+def quoted(value: Any) -> str:
+    """Return the value as one word of a log line, quoted if it might be taken for more."""
+    text = str(value)
+    return text if re.fullmatch(r"[\w.:/@+-]+", text) else json.dumps(text, ensure_ascii=False)

@@ -5,6 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
+from gevent import Timeout
 from werkzeug.test import Client
 
 from app import g_app
@@ -12,7 +13,7 @@ from decorator import url_map
 from server import Server
 from tests.support.envelopes import KEYS, envelope, post
 from utils.context import outbound_headers
-from utils.web import Envelope, Request
+from utils.web import Envelope, Request, Response, Service
 
 
 def test_an_order_is_answered_in_the_order_of_the_contract(client: Client) -> None:
@@ -100,3 +101,34 @@ def test_the_callers_trace_goes_on_and_ends_with_its_request(
     assert (first["tracestate"], first["baggage"]) == (sent["tracestate"], sent["baggage"])
     assert second["traceparent"][:36] != sent["traceparent"][:36]
     assert not {"tracestate", "baggage"} & set(second)
+
+
+@pytest.mark.parametrize("path", ["/test", "/nowhere"])
+def test_every_answer_has_the_headers_of_after_request(
+    client: Client, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def after_request(self: Server, request: Request, response: Response) -> None:
+        Service.after_request(self, request, response)
+        response.headers["X-Shop"] = "7"
+
+    monkeypatch.setattr(Server, "after_request", after_request)
+    for method in ("POST", "PUT", "OPTIONS"):
+        headers = client.open(path, method=method, headers={"X-Request-ID": "a"}).headers
+        assert (headers["X-Shop"], headers["X-Request-ID"]) == ("7", "a")
+
+
+@pytest.mark.parametrize("error", [KeyError("shop"), SystemExit(1), Timeout(1)])
+def test_a_fault_in_after_request_does_not_lose_the_answer(
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: BaseException,
+) -> None:
+    def after_request(self: Server, request: Request, response: Response) -> None:
+        raise error
+
+    monkeypatch.setattr(Server, "after_request", after_request)
+    response = post(client)
+    assert (response.status_code, envelope(response)["err_code"]) == (200, 0)
+    assert response.headers["X-Request-ID"] == envelope(response)["uuid"]
+    assert "after_request failed" in caplog.text

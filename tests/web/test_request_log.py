@@ -10,6 +10,7 @@ from werkzeug.test import Client
 from server import Server
 from tests.support.messages import exchange, post, with_length
 from tests.support.service import Service
+from utils.web import Request
 
 ORDER = b'{"order_id":1}'
 LARGE = ORDER + b" " * 20_000
@@ -117,11 +118,53 @@ def test_a_route_may_raise_an_error_of_werkzeug(
     assert caplog.messages[0].endswith("gone: order 7 was deleted")
 
 
+FIELDS = {
+    "shop": 7,
+    "price": 1.5,
+    "name": "north",
+    "note": 'a "b"\n2026 forged=1',
+    "empty": "",
+    "none": None,
+    "huge": float("inf"),
+    "two words": True,
+    "status": 200,
+    "err_msg": "forged",
+    "time": "forged",
+}
+
+
+def test_a_route_adds_fields_of_its_own_but_replaces_none(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    def api_test(self: Server, request: Request) -> None:
+        request.log_fields.update(FIELDS)
+        raise Gone("order 7 was deleted")
+
+    monkeypatch.setattr(Server, "api_test", api_test)
+    client.post("/test", data=ORDER)
+    client.get("/nowhere")
+    assert caplog.messages[0].partition("deleted ")[2] == (
+        'shop=7 price=1.5 name=north note="a \\"b\\"\\n2026 forged=1" empty="" none=None huge=inf'
+        ' "two words"=True'
+    )
+    assert "shop" not in caplog.messages[1]
+    fields = caplog.records[0].fields  # type: ignore[attr-defined]
+    assert (fields["status"], fields["err_msg"], "time" in fields) == (410, "gone", False)
+    assert (fields["shop"], fields["price"], fields["note"]) == (7, 1.5, FIELDS["note"])
+
+
 def test_json_has_each_as_a_field(service: Service) -> None:
     service.env["LOG_FORMAT"] = "json"
+    own = 'request.log_fields.update(shop=7, level="forged")'
+    service.add_route("own", f"{own}; return Envelope(request.uuid, {{}})")
     service.sh("start", check=True)
     service.request("/nowhere")
+    service.request("/own")
     entries = [json.loads(line) for line in service.log().splitlines()]
     (entry,) = [entry for entry in entries if entry.get("route") == "/nowhere"]
     shown = [entry[name] for name in ("status", "client", "err_msg", "detail")]
     assert shown == [404, "127.0.0.1", "not found", "no route for '/nowhere'"]
+    (entry,) = [entry for entry in entries if entry.get("route") == "/own"]
+    assert (entry["shop"], entry["level"]) == (7, "INFO")

@@ -1,39 +1,27 @@
 """The body of a request: within its limit, received once, and kept for every reader."""
 
-import codecs
 import io
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import gevent
 import msgspec
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.utils import cached_property  # functools' takes a lock in 3.11
 
 from utils.codec import JSON_ERRORS, check_utf8
 from utils.errors import MalformedError
 
 IN_MEMORY = 1 << 18  # bytes; a larger body that is read as a file is kept in a temporary one
 PIECE = 1 << 16
-BYTE_ORDER_MARKS = (
-    codecs.BOM_UTF8,
-    codecs.BOM_UTF16_LE,
-    codecs.BOM_UTF16_BE,
-    codecs.BOM_UTF32_LE,
-    codecs.BOM_UTF32_BE,
-)
+# That of UTF-32-LE begins with that of UTF-16-LE.
+BYTE_ORDER_MARKS = (BOM_UTF8, BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_BE)
 
 
-class Input(Protocol):
-    """The server's stream, `wsgi.input`: b"" is its end, an OSError a fault in the transfer."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return `size` bytes, or fewer at the end."""
-
-
-def receive(source: Input, length: int | None, limit: int) -> Iterator[bytes]:
-    """Yield the body, which `length` announces unless it is chunked.
+def receive(source: IO[bytes], length: int | None, limit: int) -> Iterator[bytes]:
+    """Yield the body of `wsgi.input`, which `length` announces unless it is chunked.
 
     Raises RequestEntityTooLarge above `limit` bytes, and MalformedError if the transfer is broken
     or ends early (gunicorn hands over a short body as if it were whole: gunicorn#3234).
@@ -79,7 +67,7 @@ class Body:
 
     @cached_property
     def stream(self) -> io.BufferedReader:
-        """The one of its readers that is the request's stream."""
+        """Return the one of its readers that is the stream of the request."""
         return self.reader()
 
     def received(self, make_file: Callable[[], IO[bytes]]) -> IO[bytes]:

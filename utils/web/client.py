@@ -13,12 +13,8 @@ from typing import Any
 
 from conf.current import settings
 
-ADDRESS = re.compile(
-    r"\[(?P<ipv6>[0-9A-Fa-f:.]+)\](:.*)?|(?P<ipv4>[0-9]+\.[0-9.]+)(:.*)?|[0-9A-Fa-f:.]+"
-)
-# What a proxy may say instead of an address (RFC 7239, 6.2 and 6.3), with a port or without.
-HIDDEN = re.compile(r"(unknown|_[A-Za-z0-9._-]+)(:.*)?", re.IGNORECASE)
-
+# What a proxy may say instead of an address (RFC 7239, 6.3).
+HIDDEN = re.compile(r"unknown|_[A-Za-z0-9._-]+", re.IGNORECASE)
 TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105
 # Unquoted `[::1]:80` and `1.2.3.4:80` are not tokens, but proxies do send them.
 PAIR = rf'[ \t]*({TOKEN})[ \t]*=[ \t]*([\[\]:!#$%&\'*+.^_`|~0-9A-Za-z-]+|"(?:[^"\\]|\\.)*")[ \t]*'
@@ -72,20 +68,18 @@ def forwarded_for(header: str) -> Iterator[str]:
         if match["last"].strip(" \t"):
             pairs = PAIRS.findall(match["last"])
             values = [value for name, value in pairs if name.lower() == "for"]
-            yield unquote(values[0]) if len(values) == 1 else ""
-
-
-def unquote(value: str) -> str:
-    """Return a token as it is, a quoted string without quotes and backslashes."""
-    return re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
+            value = values[0] if len(values) == 1 else ""
+            yield re.sub(r"\\(.)", r"\1", value[1:-1]) if value.startswith('"') else value
 
 
 def hop_name(entry: str) -> str:
     """Return the address or identifier of an entry, without a port; "" if it has none."""
-    if hidden := HIDDEN.fullmatch(entry):
-        return hidden[1]
-    address = ADDRESS.fullmatch(entry)
-    return plain_address(address["ipv6"] or address["ipv4"] or entry) if address else ""
+    name = entry
+    if entry.startswith("["):
+        name = entry[1:].partition("]")[0]
+    elif entry.count(":") == 1:  # more of them are IPv6 without a port
+        name = entry.partition(":")[0]
+    return name if HIDDEN.fullmatch(name) else plain_address(name)
 
 
 @lru_cache(maxsize=4096)
@@ -95,6 +89,8 @@ def plain_address(text: str) -> str:
         address = ip_address(text)
     except ValueError:
         return ""
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        return ""  # which may be any text
     if isinstance(address, IPv6Address) and address.ipv4_mapped:  # IPv4 at a socket on [::]
         address = address.ipv4_mapped
     return str(address)

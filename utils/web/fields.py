@@ -58,13 +58,16 @@ class FieldDecoder(Generic[A]):
             raise validation_error(error) from None
         except JSON_ERRORS as error:
             raise not_json(sent, error) from None
-        if found := unfit_number(instance):
-            raise ParameterError(f"{found[0].lstrip('.')}: {found[1]}")
+        if fault := unfit_number(instance):
+            raise ParameterError(fault.lstrip("."))
         return instance
 
     def as_json(self, sent: bytes | Query, path_params: Mapping[str, Any]) -> bytes:
         """Return all that was sent as one JSON object."""
-        if not isinstance(sent, bytes):
+        if isinstance(sent, bytes):
+            if not path_params:
+                return check_utf8(sent)
+        else:
             self.check_repeats(sent, path_params)
         return encode(self.members(sent, path_params))
 
@@ -80,14 +83,15 @@ class FieldDecoder(Generic[A]):
         if isinstance(sent, bytes):
             members: dict[str, Any] = decode_members(check_utf8(sent))
         else:
-            scalars = self.scalars.values()
-            members = {
-                name: values[0] if name in scalars and len(values) == 1 else values
-                for name, values in sent.items()
-            }
+            members = dict(sent)
+            for name in self.scalars.values():
+                if len(sent.get(name, ())) == 1:
+                    members[name] = sent[name][0]
         for name, value in path_params.items():
             if value is not UNSET:
-                members[self.json_names.get(name, name)] = encodable(value)
+                # inf would be JSON's null, which an optional field would take.
+                infinite = isinstance(value, float) and not math.isfinite(value)
+                members[self.json_names.get(name, name)] = str(value) if infinite else value
         return members
 
     def echo(self, instance: A) -> dict[str, Raw]:
@@ -95,22 +99,15 @@ class FieldDecoder(Generic[A]):
 
         They are encoded before `process()`: after it, a fault would fail a write that is done.
         """
-        echo = {}
-        for name, json_name, _ in self.echoed:
-            if (value := getattr(instance, name)) is not UNSET:
-                echo[json_name] = Raw(encode(value))
-        return echo
+        values = {json_name: getattr(instance, name) for name, json_name, _ in self.echoed}
+        return {name: Raw(encode(value)) for name, value in values.items() if value is not UNSET}
 
     def readable_echo(self, sent: bytes | Query, path_params: Mapping[str, Any]) -> dict[str, Raw]:
         """Return those fields of a refused request that can be read."""
         readable: dict[str, Raw] = {}
-        try:
-            members = self.members(sent, path_params) if self.echoed else {}
-        except JSON_ERRORS:
-            return readable
         for _, name, decode in self.echoed:
             try:
-                value = decode(encode(members[name]))
+                value = decode(encode(self.members(sent, path_params)[name]))
             except (KeyError, *JSON_ERRORS):
                 continue
             if not unfit_number(value):
@@ -128,8 +125,3 @@ def takes_array(kind: inspect.Type) -> bool:
     if isinstance(kind, inspect.UnionType):
         return any(takes_array(part) for part in kind.types)
     return isinstance(kind, ARRAYS) or (isinstance(kind, inspect.StructType) and kind.array_like)
-
-
-def encodable(value: Any) -> Any:
-    """Return the value, but inf and nan as text: as null an optional field would take them."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

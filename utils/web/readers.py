@@ -8,6 +8,7 @@ from werkzeug import Request as WerkzeugRequest
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.formparser import FormDataParser
 from werkzeug.utils import cached_property
+from werkzeug.wsgi import get_content_length
 
 from conf.current import settings
 from utils.codec import check_utf8
@@ -52,7 +53,7 @@ class BodyRequest(WerkzeugRequest):
     @cached_property
     def content(self) -> Body:
         """Return the body as it was sent, compressed or not."""
-        length = self.content_length
+        length = get_content_length(self.environ)
         if length is None and not self.environ.get("wsgi.input_terminated"):
             length = 0
         return Body(receive(self.environ["wsgi.input"], length, self.max_content_length))

@@ -24,13 +24,24 @@ def choose_uuid(supplied: str | None) -> str:
 
 
 class Request(BodyRequest):
-    """A request with its uuid, its route, and the fields that every answer to it echoes."""
+    """A request with its uuid, its route, and the fields that every answer to it echoes.
+
+    `client` is the client's address, which it cannot forge (see utils/web/client.py); "" over a
+    unix socket if the proxy says no more. In `access_route` trusted proxies follow it.
+    """
 
     def __init__(self, environ: dict[str, Any]) -> None:
         super().__init__(environ, populate_request=False)  # which would be a reference cycle
         self.uuid = choose_uuid(environ.get("HTTP_X_REQUEST_ID"))
         self.route = self.path
         self.echo: dict[str, Any] = {}
+        self.access_route = route = client_route(environ)
+        self.client = self.remote_addr = route[0]
+
+    @cached_property
+    def log_fields(self) -> dict[str, Any]:
+        """Return the fields of one's own in the request's log line, to be filled by the route."""
+        return {}
 
     def check_target(self) -> None:
         """Raise BadRequest for a Host or a URL that cannot be read."""
@@ -51,9 +62,9 @@ class Request(BodyRequest):
             raise BadRequest(f"the URL is not UTF-8: {shorten(url)}") from None
 
     def timeout(self, default: float) -> float:
-        """Return the seconds that the request may take: the caller may want fewer than `default`.
+        """Return the seconds that the request may take: `default`, or fewer if the caller says so.
 
-        The caller says so in X-Request-Timeout-Ms, in milliseconds; what is no number is ignored.
+        What is no number in its X-Request-Timeout-Ms is ignored.
         """
         sent = self.environ.get("HTTP_X_REQUEST_TIMEOUT_MS", "")
         return min(default, int(sent) / 1000) if MILLISECONDS.fullmatch(sent) else default
@@ -65,28 +76,6 @@ class Request(BodyRequest):
             return super().host
         name, port = split_host(self.environ["HTTP_HOST"]) or ("", "")
         return f"{name}:{port}" if port and port != DEFAULT_PORTS.get(self.scheme) else name
-
-    @cached_property
-    def access_route(self) -> list[str]:
-        """Return the client's address, then those of the trusted proxies on the way from it."""
-        return client_route(self.environ)
-
-    @property
-    def client(self) -> str:
-        """The client's address, which it cannot forge: see utils/web/client.py.
-
-        Over a unix socket it is "" if the proxy does not say more.
-        """
-        return self.access_route[0]
-
-    @property
-    def remote_addr(self) -> str | None:
-        """The client's address."""
-        return self.client
-
-    @remote_addr.setter
-    def remote_addr(self, peer: str | None) -> None:
-        """Leave our peer's address to the environ; Werkzeug sets it here."""
 
     def fields(self) -> bytes | dict[str, list[str]]:
         """Return what the caller sent: the query, or the body where the method has one."""

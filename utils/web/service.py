@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+from werkzeug import Response
 from werkzeug.urls import iri_to_uri
 
 from utils.errors import ServiceError, as_service_error
@@ -18,7 +19,11 @@ from utils.web.request import Request
 
 
 class Service:
-    """What the methods of `Server` call."""
+    """What the methods of `Server` call, and what is done to every response."""
+
+    def after_request(self, request: Request, response: Response) -> None:
+        """Set the headers of every response; `Server` may override it, and calls this one too."""
+        response.headers["X-Request-ID"] = request.uuid
 
     def respond(self, api: type[Api], request: Request, /, **path_params: Any) -> Envelope:
         """Build the api class from the request, and respond with what `process()` returns.

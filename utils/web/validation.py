@@ -39,32 +39,31 @@ def validation_error(error: msgspec.ValidationError) -> MalformedError | Paramet
     return ParameterError(f"{path}: {'in a key: ' if is_key else ''}{what}")
 
 
-def unfit_number(value: Any) -> tuple[str, str] | None:
+def unfit_number(value: Any) -> str:
     """Return path and fault of the first number that 64 bits do not hold, or that is not finite.
 
-    JSON's other readers and MySQL take none of them. Every request comes through here: a Struct
-    is looked at first, and a path is made only of what is refused.
+    JSON's other readers and MySQL take none of them. "" if all are fit; every request comes
+    through here, so a path is made only of what is refused.
     """
-    if isinstance(value, msgspec.Struct):
-        for index, inner in enumerate(astuple(value)):
-            if found := unfit_number(inner):
-                return f".{value.__struct_encode_fields__[index]}{found[0]}", found[1]
-    elif isinstance(value, int):
-        if not -(1 << 63) <= value < 1 << 64:
-            return "", "the integer does not fit in 64 bits"
-    elif isinstance(value, (float, Decimal)):
-        if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
-            return "", "the number is not finite"
-    elif not isinstance(value, str):
-        form, inner_values = inside(value)
-        for step, inner in inner_values:
-            if found := unfit_number(inner):
-                return form.format(step) + found[0], found[1]
-    return None
+    if isinstance(value, str):
+        return ""
+    if isinstance(value, int):
+        fits = -(1 << 63) <= value < 1 << 64
+        return "" if fits else ": the integer does not fit in 64 bits"
+    if isinstance(value, (float, Decimal)):
+        finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+        return "" if finite else ": the number is not finite"
+    form, inner_values = inside(value)
+    for step, inner in inner_values:
+        if fault := unfit_number(inner):
+            return form.format(step) + fault
+    return ""
 
 
 def inside(value: Any) -> tuple[str, Iterable[tuple[Any, Any]]]:
-    """Return the values in this one by their steps of the path, and the form of such a step."""
+    """Return the form of a step of the path into this value, and the values there by step."""
+    if isinstance(value, msgspec.Struct):
+        return ".{}", zip(value.__struct_encode_fields__, astuple(value), strict=True)
     if isinstance(value, dict):
         keys = ((key, key) for key in value if not isinstance(key, str))
         return "[{!r}]", chain(keys, value.items())
