@@ -53,8 +53,6 @@ def test_fifty_at_a_time_share_fifty_connections(faulty: Faulty, upstream: Upstr
     assert faulty.connections <= 50
 
 
-# Rarely, on a busy machine, the collector finds a socket of a killed call that is still open.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_calls_that_are_cut_mix_no_answers_and_spoil_no_later_call(
     faulty: Faulty, upstream: Upstream
 ) -> None:
@@ -86,6 +84,22 @@ def test_a_killed_call_closes_its_connection(faulty: Faulty, upstream: Upstream)
         call.kill()
         assert ask(upstream, path[1:]) == path[1:]
     assert faulty.connections == 4
+
+
+@pytest.mark.parametrize("turns", range(8))
+@pytest.mark.parametrize("calls_before", [0, 1])
+def test_a_call_that_is_killed_at_any_moment_leaves_no_socket_open(
+    upstream: Upstream, calls_before: int, turns: int
+) -> None:
+    """The collector would warn of the socket, and a warning is an error."""
+    for _ in range(calls_before):
+        ask(upstream, 1)
+    call = gevent.spawn(upstream.get, "/torn/1")
+    for _ in range(turns):
+        gevent.sleep(0)
+    call.kill()
+    del call
+    gc.collect()
 
 
 def test_a_forked_process_has_a_session_of_its_own(upstream: Upstream) -> None:

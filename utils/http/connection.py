@@ -5,6 +5,7 @@ Of urllib3 `_new_conn` and `_dns_host` have no public way; its SOCKS connection 
 
 import io
 import random
+import select
 import socket
 import time
 from contextlib import suppress
@@ -12,6 +13,7 @@ from http.client import HTTPResponse
 from typing import Any
 
 import gevent
+from gevent.monkey import get_original
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
@@ -107,9 +109,17 @@ class Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether the connection may be used again; urllib3 asks before each use."""
+        """Whether the connection may be used again; urllib3 asks before each use.
+
+        Not by gevent's poll, which waits even for 0 s: urllib3 does not close the connection of a
+        call that is killed just then. It takes 18 us, and poll itself 1 us.
+        """
+        if self.is_closed:
+            return False
+        poll = get_original("select", "poll")()
+        poll.register(self.sock, select.POLLIN)
         return (
-            super().is_connected
+            not poll.poll(0)  # neither closed nor with bytes that nobody asked for
             and time.monotonic() < self.expires_at
             and not self.addresses.is_left(self.address)
         )
