@@ -6,7 +6,7 @@ import gevent
 import pytest
 from gevent import socket
 
-from utils.serve.output import Output
+from utils.serve.connection import Output
 
 ANSWER = bytes(range(256)) * 40_000
 

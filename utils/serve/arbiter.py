@@ -1,18 +1,17 @@
 """The master process: gunicorn's, with a reload and a stop that lose no request."""
 
 import gc
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import gunicorn.arbiter
 from gunicorn.errors import HaltServer
+from gunicorn.sock import close_sockets
 
 from conf.current import settings
 from utils.log import bound_console
@@ -22,7 +21,7 @@ from utils.serve.worker import Stage
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
-class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
+class Arbiter(gunicorn.arbiter.Arbiter):
     """gunicorn's master, which retires workers only once their successors serve.
 
     It keeps RUN_DIR/state up to date while it serves.
@@ -33,17 +32,7 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
     stop_signal = 0
     stopping = False
     LISTENERS: list[Any]
-    retiring: dict[int, Any]  # workers by pid; gunicorn's own WORKERS are those that are to serve
-
-    def setup(self, app: Any) -> None:
-        """Take over the settings, but for an address that differs from the present one.
-
-        gunicorn would give up the present one, and then perhaps find the other one taken.
-        """
-        if self.LISTENERS and app.cfg.address != self.cfg.address:
-            self.log.warning("a new address takes a restart: %s", app.cfg.bind)
-            app.cfg.set("bind", self.cfg.bind)
-        super().setup(app)
+    WORKERS: dict[int, Any]
 
     def handle_hup(self) -> None:
         """Reload, unless the new code or settings do not load: gunicorn would stop (#2595)."""
@@ -52,7 +41,23 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
             self.write("refused", reason)
         elif not self.stop_signal:
             self.reloads += 1
-            super().handle_hup()
+            self.reload()
+
+    def reload(self) -> None:
+        """Replace the workers by new ones, with the code and the settings of now.
+
+        gunicorn's own gives up the present address for a new one, which may be taken, and waits
+        for the requests of the old workers.
+        """
+        self.app.reload()
+        self.setup(self.app)
+        if self.cfg.address != [listener.cfg_addr for listener in self.LISTENERS]:
+            self.log.warning("a new address takes a restart: %s", self.cfg.bind)
+        self.log.reopen_files()
+        self.cfg.on_reload(self)
+        for _ in range(self.num_workers):
+            self.spawn_worker()
+        self.manage_workers()
 
     def check(self) -> str:
         """Load code and settings in a process of its own; return what is wrong with them."""
@@ -69,48 +74,39 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
 
     def manage_workers(self) -> None:
         """Start missing workers, and retire surplus ones once their successors serve."""
-        self.spawn_workers()
-        self.await_stage(self.WORKERS.values(), Stage.SERVING)
-        surplus = self.by_age()[: -self.num_workers]
+        for _ in range(self.num_workers - len(self.active())):
+            self.spawn_worker()
+        self.await_stage(self.active(), Stage.SERVING)
+        surplus = self.active()[: -self.num_workers]
         for worker in surplus:
-            self.retire(worker)
+            worker.stage = Stage.RETIRING
+            self.kill_worker(worker.pid, signal.SIGTERM)
         self.await_stage(surplus, Stage.DRAINING)
         self.publish()
         bound_console()
 
-    def retire(self, worker: Any) -> None:
-        """Stop a worker whose successor serves."""
-        worker.stage = Stage.RETIRING
-        worker.kill_at = time.monotonic() + self.cfg.graceful_timeout
-        self.retiring[worker.pid] = self.WORKERS.pop(worker.pid)
-        self.kill_worker(worker.pid, signal.SIGTERM)
+    def active(self) -> list[Any]:
+        """Return the workers that are to serve, the oldest first."""
+        workers = [worker for worker in self.WORKERS.values() if worker.stage < Stage.RETIRING]
+        return sorted(workers, key=lambda worker: worker.age)
 
-    def await_stage(self, workers: Iterable[Any], stage: Stage) -> None:
+    def await_stage(self, workers: list[Any], stage: Stage) -> None:
         """Wait until these workers, but for those that died, are as far as that."""
         deadline = time.monotonic() + self.timeout
         while time.monotonic() < deadline and any(
-            worker.stage < stage for worker in workers if self.is_child(worker)
+            worker.stage < stage for worker in workers if worker.pid in self.WORKERS
         ):
             self.reap_workers()
             time.sleep(0.01)
 
-    def is_child(self, worker: Any) -> bool:
-        """Return whether the worker lives, as far as the master knows."""
-        return worker.pid in self.WORKERS or worker.pid in self.retiring
-
-    def by_age(self) -> list[Any]:
-        """Return the workers, the oldest first."""
-        return sorted(self.WORKERS.values(), key=lambda worker: worker.age)
-
     def publish(self) -> None:
         """Write the state file when the state has changed."""
-        newest = self.by_age()[-self.num_workers :]
         state = State(
             pid=self.pid,
             started=self.started,
             reloads=self.reloads,
             address=client_address(str(self.LISTENERS[0])),
-            workers=tuple(worker.pid for worker in newest if worker.stage == Stage.SERVING),
+            workers=tuple(worker.pid for worker in self.active() if worker.stage == Stage.SERVING),
         )
         if state != self.state and self.write("state", str(state)):
             self.state = state
@@ -130,8 +126,6 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
         """Reap dead workers. Every wait of the master does, so a stop ends all of them here."""
         if self.stop_signal and not self.stopping:
             getattr(self, f"handle_{self.SIG_NAMES[self.stop_signal]}")()
-        for worker in [*self.retiring.values()]:
-            self.reap_retiring(worker)
         if self.stopping:
             self.stop_booting()
         try:
@@ -139,18 +133,6 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
         except HaltServer:  # a worker could not boot: that stops the service, but only once
             if not self.stopping:
                 raise
-
-    def reap_retiring(self, worker: Any) -> None:
-        """Forget a retiring worker that is gone; kill one that hangs."""
-        try:
-            gone, _ = os.waitpid(worker.pid, os.WNOHANG)
-        except ChildProcessError:  # gunicorn reaped it between two of these calls
-            gone = worker.pid
-        if gone:
-            del self.retiring[worker.pid]
-            worker.tmp.close()
-        elif time.monotonic() > worker.kill_at:
-            self.kill_worker(worker.pid, signal.SIGKILL)
 
     def stop_booting(self) -> None:
         """Signal those that boot again: after the fork a signal is lost for a while (#1910)."""
@@ -167,13 +149,10 @@ class Arbiter(gunicorn.arbiter.Arbiter):  # type: ignore[misc]
         """Stop the workers; nothing serves from now on."""
         self.stopping = True
         Path(settings.run_dir, "state").unlink(missing_ok=True)
-        self.WORKERS.update(self.retiring)
-        self.retiring.clear()
-        try:
-            super().stop(graceful)
-        except FileNotFoundError:  # somebody removed the Unix socket, which is closed by now
-            self.LISTENERS = []
-            super().stop(graceful)
+        with suppress(FileNotFoundError):  # somebody removed the Unix socket
+            close_sockets(self.LISTENERS)
+        self.LISTENERS = []
+        super().stop(graceful)
         gc.freeze()  # for a faster end: nothing needs Python's last collection
 
 
@@ -181,4 +160,3 @@ def install(server: gunicorn.arbiter.Arbiter) -> None:
     """Make gunicorn's master ours; gunicorn has no setting for the class of its arbiter."""
     server.__class__ = Arbiter
     server.started = int(time.time())
-    server.retiring = {}

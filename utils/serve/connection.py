@@ -9,27 +9,28 @@ from gevent import monkey
 from gunicorn.workers.base_async import AsyncWorker
 
 from utils.log import logger
-from utils.serve.output import Output
 from utils.serve.parser import Parser, Request
 from utils.serve.refusal import refusal
 
+SEND_TIMEOUT = 60.0  # seconds
 LINGER = 2.0  # seconds
 GRACE = 0.1  # seconds that a request which is on its way gets when the service stops
 
 
-class Connection:
-    """A client's connection; `request` is the one in flight.
+class Connection(gevent.Greenlet):
+    """A greenlet that serves a client; `request` is the one in flight.
 
     It takes the place of gunicorn's own loop, also of the HTTP/2 in that: a proxy speaks HTTP/1.1.
     """
 
     def __init__(self, worker: Any, sock: Any, client: Any, server: tuple[str, int]) -> None:
+        super().__init__()
         self.worker, self.sock, self.client, self.server = worker, sock, client, server
+        self.output = Output(sock)
         self.parser = Parser(worker.cfg, sock, client)
         self.request: Request | None = None
-        self.greenlet = gevent.spawn(self.serve)
 
-    def serve(self) -> None:
+    def _run(self) -> None:
         """Answer requests until the client or the worker has no more."""
         try:
             while (request := self.read_request()) and self.answer(request):
@@ -52,36 +53,30 @@ class Connection:
 
     def answer(self, request: Request) -> bool:
         """Answer the request; return whether the connection stays open."""
-        output = Output(self.sock)
         try:  # GeventWorker's own method would swallow the end of this greenlet
-            AsyncWorker.handle_request(self.worker, self.server, request, output, self.client)
+            AsyncWorker.handle_request(self.worker, self.server, request, self.output, self.client)
         except StopIteration:  # gunicorn's sign that the response said `Connection: close`
-            self.end(request)
+            self.linger()
             return False
         return True
-
-    def end(self, request: Request) -> None:
-        """Close without losing the response to a reset (RFC 9112, 9.6).
-
-        The kernel sends one if the client's data is unread: the rest of a body or, where it was
-        us who ended the connection, a request after this one.
-        """
-        if not self.worker.alive:
-            self.linger(GRACE)
-        elif request.has_unread_body():
-            self.linger(LINGER)
 
     def refuse(self, error: BaseException) -> None:
         """Respond to what is refused, or fails, outside of the application."""
         try:
-            Output(self.sock).sendall(refusal(error, self.client))
-            self.linger(LINGER)
+            self.output.sendall(refusal(error, self.client))
+            self.linger()
         except OSError as lost:
             logger.debug("connection lost: %s", lost)
 
-    def linger(self, seconds: float) -> None:
-        """Say that nothing more will be sent, and wait for the client to close."""
+    def linger(self) -> None:
+        """Say that nothing more will be sent, and wait for the client to close.
+
+        The kernel resets a connection that is closed while the client's data is unread, such as
+        the rest of a body; then the response may be lost (RFC 9112, 9.6).
+        """
+        self.request = None  # a stop need not wait for it
         self.sock.shutdown(socket.SHUT_WR)
+        seconds = LINGER if self.worker.alive else GRACE
         gevent.with_timeout(seconds, self.discard_input, timeout_value=None)
 
     def discard_input(self) -> None:
@@ -91,7 +86,30 @@ class Connection:
     def stop(self) -> None:
         """End the connection, unless a request is in flight or has just come in."""
         if self.request is None and not has_input(self.sock):
-            self.greenlet.kill(block=False)
+            self.kill(block=False)
+
+
+class Output:
+    """A socket to write to: a client that takes nothing for so many seconds is given up.
+
+    One that is slow is not. gevent's `sendall` has one limit for all of the data, and asks the
+    kernel for the size of its buffer at every call.
+    """
+
+    def __init__(self, sock: Any, seconds: float = SEND_TIMEOUT) -> None:
+        self.sock, self.seconds = sock, seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sock, name)
+
+    def sendall(self, data: bytes) -> None:
+        rest = memoryview(data)
+        self.sock.settimeout(self.seconds)  # of each `send`; reads have their own limits
+        try:
+            while rest:
+                rest = rest[self.sock.send(rest) :]
+        finally:
+            self.sock.settimeout(None)
 
 
 def has_input(sock: Any) -> bool:

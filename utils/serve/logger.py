@@ -5,7 +5,7 @@ from typing import Any
 import gunicorn.glogging
 
 
-class Logger(gunicorn.glogging.Logger):  # type: ignore[misc]
+class Logger(gunicorn.glogging.Logger):
     """Sets up our logs before gunicorn's first line, and opens their files anew at a USR1."""
 
     def __init__(self, cfg: Any) -> None:

@@ -19,7 +19,7 @@ from utils.serve.refusal import describe_head
 TURN = 1 << 18
 
 
-class Body(body.Body):  # type: ignore[misc]
+class Body(body.Body):
     """`wsgi.input`: asks the client for the body when it is first read."""
 
     def __init__(self, before_reading: Callable[[], None], reader: Any) -> None:
@@ -47,7 +47,7 @@ class Body(body.Body):  # type: ignore[misc]
         return data
 
 
-class Request(message.Request):  # type: ignore[misc]
+class Request(message.Request):
     """The head of a request, and its body to be read."""
 
     body: Any
@@ -94,7 +94,7 @@ class Request(message.Request):  # type: ignore[misc]
         )
 
 
-class Parser(parser.RequestParser):  # type: ignore[misc]
+class Parser(parser.RequestParser):
     """Yields the requests of a connection."""
 
     mesg_class = Request

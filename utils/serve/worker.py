@@ -9,6 +9,7 @@ from typing import Any
 
 import gevent
 from gevent.lock import Semaphore
+from gevent.pool import Group
 from gevent.select import select
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -32,7 +33,7 @@ class Stage(IntEnum):
     DRAINING = 3
 
 
-class Worker(GeventWorker):  # type: ignore[misc]
+class Worker(GeventWorker):
     """gunicorn's gevent worker with an accept loop, connections and a stop of its own.
 
     A stop: first the listeners are closed, so that new clients are refused and may go elsewhere.
@@ -42,7 +43,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     """
 
     def init_process(self) -> None:
-        self.connections: set[Connection] = set()
+        self.connections: Any = Group()  # of Connection
         self.free = Semaphore(self.cfg.worker_connections)
         self.retiring = False
         self.give_up_at = float("inf")
@@ -81,48 +82,40 @@ class Worker(GeventWorker):  # type: ignore[misc]
         while True:
             self.free.acquire()
             try:
-                self.open(listener.accept(), server_address(listener))
+                self.open(listener)
             except OSError as error:
                 self.free.release()
                 logger.error("cannot accept a connection: %s", error)
                 gevent.sleep(1)  # out of file descriptors, most likely
             gevent.sleep(0)  # leave the rest of the backlog to the other workers
 
-    def open(self, accepted: tuple[Any, Any], server: tuple[str, int]) -> None:
-        """Serve an accepted connection in a greenlet of its own."""
-        connection = Connection(self, *accepted, server)
-        self.connections.add(connection)
-        connection.greenlet.link(lambda _: self.closed(connection))
-
-    def closed(self, connection: Connection) -> None:
-        """Forget a connection that is over."""
-        connection.sock.close()  # also of a greenlet that was ended before it had begun
-        self.connections.discard(connection)
-        self.free.release()
+    def open(self, listener: Any) -> None:
+        """Accept a connection, and serve it in a greenlet of its own."""
+        sock, client = listener.accept()
+        # SERVER_NAME and SERVER_PORT, which PEP 3333 wants: a Unix socket has neither.
+        server = listener.getsockname()[:2] if client else ("localhost", 80)
+        connection = Connection(self, sock, client, server)
+        connection.link(lambda _: self.free.release())
+        self.connections.start(connection)
 
     def close_listener(self, listener: Any) -> None:
         """Accept what is queued, then close: the kernel resets what is left in the queue."""
-        server = server_address(listener)
         listener.setblocking(False)
         with suppress(OSError):  # BlockingIOError at the end of the queue
             while True:
-                self.open(listener.accept(), server)
+                self.open(listener)
         listener.close()
 
     def drain(self) -> None:
         """Wait for the requests in flight; end them when their time is over."""
-        self.join(GRACE)
+        self.connections.join(GRACE)
         while self.connections and time.monotonic() < self.give_up_at:
             self.notify()
             if not self.retiring:
                 for connection in self.connections:
                     connection.stop()
-            self.join(0.1)
-        gevent.killall([connection.greenlet for connection in self.connections], timeout=1)
-
-    def join(self, seconds: float) -> None:
-        """Wait until all connections are closed, for so many seconds at most."""
-        gevent.joinall([connection.greenlet for connection in self.connections], seconds)
+            self.connections.join(0.1)
+        self.connections.kill(timeout=1)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop on TERM, at once; gunicorn's own loop looks up once a second."""
@@ -150,12 +143,3 @@ class Worker(GeventWorker):  # type: ignore[misc]
         for connection in self.connections:
             if connection.request:
                 connection.request.force_close()  # of later ones gunicorn sees to it
-
-
-def server_address(listener: Any) -> tuple[str, int]:
-    """Return what becomes SERVER_NAME and SERVER_PORT.
-
-    PEP 3333 wants both, and a Unix socket has neither.
-    """
-    address = listener.getsockname()
-    return address[:2] if isinstance(address, tuple) else ("localhost", 80)
