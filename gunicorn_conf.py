@@ -45,13 +45,12 @@ def on_starting(server: Any) -> None:
     Path(settings.run_dir).mkdir(parents=True, exist_ok=True)
     for name in unknown_names(Settings, os.environ.keys() - {"SERVER_SOFTWARE"}):  # gunicorn's own
         log.logger.warning("%s is set in the environment, and is no setting", name)
-    address.ensure_free()
+    address.check()
     arbiter.install(server)
 
 
 def on_reload(server: Any) -> None:
-    """Take over changed settings of the logs, and let go of the modules of the last reading."""
-    log.setup()
+    """Let go of the modules of the last reading."""
     gc.collect()  # modules are reference cycles: up to 16 MB of old ones waited for the collector
 
 

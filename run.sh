@@ -250,7 +250,7 @@ serve() {
 }
 
 loads() { step "$py" -m gunicorn --check-config -c "$root/gunicorn_conf.py" app:g_app; }
-can_listen() { step "$py" -m utils.serve.preflight "$@"; }
+can_listen() { step "$py" -m utils.serve.address "$@"; }
 
 # The same beside the running service: it may listen there itself, even if it does not serve yet.
 can_take_over() {

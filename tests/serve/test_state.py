@@ -48,6 +48,8 @@ class UnixServer(ThreadingMixIn, UnixStreamServer):
 class Handler(BaseHTTPRequestHandler):
     """Answers 200 to what a start and a user ask."""
 
+    protocol_version = "HTTP/1.1"
+
     def do_OPTIONS(self) -> None:
         self.send_response(200)
         self.send_header("Content-Length", "0")

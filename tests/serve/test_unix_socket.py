@@ -14,8 +14,8 @@ import pytest
 
 from tests.support.programs import need
 from tests.support.service import Service, wait_until
+from tests.support.wire import UnixConnection
 from utils.dev.servers import free_port
-from utils.serve.state import UnixConnection
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def behind(service: Service) -> Service:
 
 
 def ask(path: Path, url: str = "/test", **headers: str) -> dict[str, Any]:
-    connection = UnixConnection(str(path), 30)
+    connection = UnixConnection(str(path))
     connection.request("POST", url, '{"order_id":1}', headers)
     answer = json.loads(connection.getresponse().read())
     connection.close()

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from http.client import HTTPConnection
 from typing import Any, NamedTuple
 
 from tests.support.service import Service
@@ -77,3 +78,16 @@ def reply(service: Service, data: bytes, half_close: bool = False) -> Reply:
     assert client.is_closed()
     client.close()
     return answer
+
+
+class UnixConnection(HTTPConnection):
+    """An HTTP connection over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=30)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)

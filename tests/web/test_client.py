@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.messages import exchange, post
 from tests.support.service import Service
-from utils.serve.state import UnixConnection
+from tests.support.wire import UnixConnection
 from utils.web import client
 from utils.web.client import client_route
 
@@ -219,7 +219,7 @@ def test_a_peer_over_a_unix_socket_is_trusted(service: Service) -> None:
         ({FORWARDED: "for=1.1.1.1, for=203.0.113.7"}, ["203.0.113.7", ""]),
         ({}, [""]),
     ]:
-        connection = UnixConnection(service.env["SERVER_SOCKET"], 30)
+        connection = UnixConnection(service.env["SERVER_SOCKET"])
         connection.request("POST", "/seen", headers=sent)
         envelope = json.loads(connection.getresponse().read())
         connection.close()

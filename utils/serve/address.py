@@ -1,13 +1,27 @@
-"""Where the service listens: an IP address and port, or a Unix socket."""
+"""Where the service listens: an IP address and port, or a Unix socket.
 
+`python -m utils.serve.address [OWN]` exits with the reason if it cannot listen there. gunicorn
+finds out only when it has to, and takes a Unix socket away from whoever listens on it; a restart
+has to know before it stops what runs. OWN is the address of that, which it may use again.
+"""
+
+import errno
+import os
 import socket
+import sys
 import time
 from pathlib import Path
 
 from conf import ROOT
 from conf.current import settings
 
-TRIES = 5  # as many, and as far apart, as gunicorn's for a port that is taken
+PATIENCE = 2.0  # seconds: the workers of a master that was killed listen for one more
+IN_USE = "address already in use; set SERVER_PORT or SERVER_SOCKET to another one"
+FAULTS = {
+    errno.EADDRINUSE: IN_USE,
+    errno.EACCES: "ports below 1024 are for root; set SERVER_PORT to another one",
+    errno.EADDRNOTAVAIL: "set SERVER_IP to an address of this machine",
+}
 
 
 def bind() -> str:
@@ -18,23 +32,41 @@ def bind() -> str:
     return f"[{host}]:{settings.server.port}" if ":" in host else f"{host}:{settings.server.port}"
 
 
-def ensure_free() -> None:
-    """Exit if somebody listens on our Unix socket: gunicorn would take it away from him.
-
-    One that nobody listens on was left by a process that was killed; gunicorn removes it.
-    """
-    path = ROOT / settings.server.socket
-    if not settings.server.socket or not path.exists():
+def check(own: str = "") -> None:
+    """Exit if nobody can listen on the address, unless it is our own already."""
+    if own.endswith(":" + bind().rpartition(":")[2]):  # ":10001" or ":/path"
         return
-    if not path.is_socket():
-        raise SystemExit(f"SERVER_SOCKET={path}: this file is no socket")
-    for _ in range(TRIES):
-        if not is_listening(path):
-            return
-        time.sleep(1)
-    raise SystemExit(f"SERVER_SOCKET={path}: the socket is in use")
+    deadline = time.monotonic() + PATIENCE
+    while (reason := fault()) == IN_USE and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if reason:
+        sys.exit(f"cannot listen on {bind()}: {reason}")
 
 
-def is_listening(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(str(path)) == 0
+def fault() -> str:
+    """Return why nobody can listen on the address, or nothing."""
+    if settings.server.socket:
+        return unix_fault(ROOT / settings.server.socket)
+    return tcp_fault(settings.server.ip, settings.server.port)
+
+
+def unix_fault(path: Path) -> str:
+    if not os.access(path.parent, os.W_OK):
+        return "its folder does not exist or cannot be written"
+    if path.exists() and not path.is_socket():
+        return "this file is no socket"
+    with socket.socket(socket.AF_UNIX) as client:  # left by a killed process, nobody listens on it
+        return IN_USE if client.connect_ex(str(path)) == 0 else ""
+
+
+def tcp_fault(host: str, port: int) -> str:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        return FAULTS.get(error.errno or 0, str(error.strerror))
+    return ""
+
+
+if __name__ == "__main__":
+    check(*sys.argv[1:])

@@ -74,9 +74,10 @@ class Connection(gevent.Greenlet):
         The kernel resets a connection that is closed while the client's data is unread, such as
         the rest of a body; then the response may be lost (RFC 9112, 9.6).
         """
-        self.request = None  # a stop need not wait for it
+        seconds = GRACE
+        if self.worker.alive:
+            seconds, self.request = LINGER, None  # a stop that comes later need not wait for it
         self.sock.shutdown(socket.SHUT_WR)
-        seconds = LINGER if self.worker.alive else GRACE
         gevent.with_timeout(seconds, self.discard_input, timeout_value=None)
 
     def discard_input(self) -> None:

@@ -22,13 +22,13 @@ TURN = 1 << 18
 class Body(body.Body):
     """`wsgi.input`: asks the client for the body when it is first read."""
 
-    def __init__(self, before_reading: Callable[[], None], reader: Any) -> None:
+    def __init__(self, send_continue: Callable[[], None], reader: Any) -> None:
         super().__init__(reader)
-        self.before_reading = before_reading
+        self.send_continue = send_continue
         self.turn = 0  # bytes read since the other connections had theirs
 
     def _read_reader(self, size: int) -> bytes:
-        self.before_reading()
+        self.send_continue()
         missing = getattr(self.reader, "length", 0)
         try:
             data: bytes = super()._read_reader(size)
@@ -54,7 +54,7 @@ class Request(message.Request):
     _expected_100_continue: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.head: list[str] = []
+        self.head = b""
         try:
             super().__init__(*args, **kwargs)
         except ParseException as error:
@@ -65,7 +65,7 @@ class Request(message.Request):
 
     def parse_headers(self, data: bytes, from_trailer: bool = False) -> Any:
         if not from_trailer:
-            self.head = data.decode("latin-1").split("\r\n")
+            self.head = data
         return super().parse_headers(data, from_trailer)
 
     def set_body_reader(self) -> None:
@@ -85,13 +85,6 @@ class Request(message.Request):
         the end of the body is unknown: what comes next could pass for a request.
         """
         return self.awaits_continue or self.body.failed or bool(super().should_close())
-
-    def has_unread_body(self) -> bool:
-        """Return whether a part of the body is still to come."""
-        reader = self.body.reader
-        return bool(
-            self.body.failed or getattr(reader, "length", 0) or getattr(reader, "parser", None)
-        )
 
 
 class Parser(parser.RequestParser):

@@ -35,19 +35,11 @@ SHOWN = {"CONTENT-LENGTH", "CONTENT-TYPE", "EXPECT", "HOST", "TRANSFER-ENCODING"
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def as_service_error(error: BaseException) -> ServiceError:
-    """Return a fault of the client as an HTTPError; anything else is unexpected."""
-    if not isinstance(error, ParseException) or isinstance(error, APPLICATION_FAULTS):
-        return ServiceError()
-    status = STATUSES.get(type(error), HTTPStatus.BAD_REQUEST)
-    detail = "; ".join(filter(None, [f"{error!s:.200}", *getattr(error, "__notes__", [])]))
-    return HTTPError(status.phrase.lower(), status=status, detail=detail)
-
-
-def describe_head(error: ParseException, lines: list[str]) -> str:
+def describe_head(error: ParseException, head: bytes) -> str:
     """Return what gunicorn's message leaves out of a fault in these header lines."""
+    lines = head.decode("latin-1").split("\r\n")
     if isinstance(error, LimitRequestHeaders):
-        longest = max(lines, key=len, default="")
+        longest = max(lines, key=len)
         name = shorten(longest.partition(":")[0])
         return f"{len(lines)} fields, the longest {name} of {len(longest)} bytes"
     wanted = str(getattr(error, "hdr", "")).upper()
@@ -55,35 +47,44 @@ def describe_head(error: ParseException, lines: list[str]) -> str:
     values = [value.strip() for name, _, value in fields if name.upper() == wanted]
     if wanted in SHOWN:
         return f"{len(values)} times: " + ", ".join(map(shorten, values))
-    bad = [repr(found[0]) for value in values if (found := CONTROL.search(value))]
-    return f"with {bad[0]} in its value" if bad else ""
+    bad = CONTROL.search(" ".join(values))
+    return f"with {bad[0]!r} in its value" if bad else ""
 
 
 def refusal(error: BaseException, client: Any) -> bytes:
-    """Log what went wrong outside of the application; return the response to it."""
+    """Log what went wrong outside of the application; return the connection's last response."""
     uuid = choose_uuid(None)
     request_uuid.set(uuid)
-    refused = as_service_error(error)
-    if refused.err_code == ServiceError.err_code:
-        logger.error("unexpected error", exc_info=error)
+    refused = ServiceError()
+    if isinstance(error, ParseException) and not isinstance(error, APPLICATION_FAULTS):
+        refused = as_http_error(error)
+        log_refusal(refused, client)
     else:
-        fields = {  # in the order of the application's own lines
-            "method": "-",
-            "route": "-",
-            "status": refused.status,
-            "err_code": refused.err_code,
-            "ms": "-",
-            "client": client[0] if isinstance(client, tuple) else "-",
-            "err_msg": str(refused),
-        }
-        line = " ".join(map(str, fields.values()))
-        extra = {"fields": {**fields, "detail": refused.detail}}
-        logger.info("%s: %s", line, refused.detail, extra=extra)
-    return serialize(Envelope(uuid, {}, error=refused), uuid)
-
-
-def serialize(response: Envelope, uuid: str) -> bytes:
-    """Return the response as it goes over the wire, the last one of its connection."""
+        logger.error("unexpected error", exc_info=error)
+    response = Envelope(uuid, {}, error=refused)
     response.headers.extend({"X-Request-ID": uuid, "Connection": "close"})
     head = f"HTTP/1.1 {response.status}\r\n{response.headers}"
     return head.encode("latin-1") + response.get_data()
+
+
+def as_http_error(error: ParseException) -> HTTPError:
+    status = STATUSES.get(type(error), HTTPStatus.BAD_REQUEST)
+    notes = filter(None, getattr(error, "__notes__", []))
+    detail = "; ".join([f"{error!s:.200}", *notes])
+    return HTTPError(status.phrase.lower(), status=status, detail=detail)
+
+
+def log_refusal(error: HTTPError, client: Any) -> None:
+    """Log a line with the fields of the application's own lines, in their order."""
+    fields = {
+        "method": "-",
+        "route": "-",
+        "status": error.status,
+        "err_code": error.err_code,
+        "ms": "-",
+        "client": client[0] if isinstance(client, tuple) else "-",
+        "err_msg": str(error),
+    }
+    line = " ".join(map(str, fields.values()))
+    extra = {"fields": {**fields, "detail": error.detail}}
+    logger.info("%s: %s", line, error.detail, extra=extra)

@@ -6,9 +6,9 @@
 import socket
 import sys
 from dataclasses import asdict, dataclass
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 ANSWER_TIMEOUT = 10.0
 
@@ -65,34 +65,27 @@ def unix_path(address: str) -> str:
     return address.removeprefix("unix:") if address.startswith("unix:") else ""
 
 
-class UnixConnection(HTTPConnection):
-    """An HTTP connection over a Unix socket."""
-
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
 def answers(address: str) -> bool:
     """Return whether the service answers there: a port can be open with nobody behind it."""
-    path = unix_path(address)
-    connection: HTTPConnection
-    if path:
-        connection = UnixConnection(path, ANSWER_TIMEOUT)
-    else:
-        connection = HTTPConnection(address.removeprefix("http://"), timeout=ANSWER_TIMEOUT)
+    family, target = socket_address(address)
     try:
-        connection.request("OPTIONS", "*")
-        return connection.getresponse().status == 200
-    except (OSError, HTTPException):
+        with socket.socket(family) as sock:
+            sock.settimeout(ANSWER_TIMEOUT)
+            sock.connect(target)
+            sock.sendall(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            with sock.makefile("rb") as file:
+                return file.readline(100).startswith(b"HTTP/1.1 200 ")
+    except OSError:
         return False
-    finally:
-        connection.close()
+
+
+def socket_address(address: str) -> tuple[socket.AddressFamily, Any]:
+    """Return what a socket needs to connect to this address."""
+    if path := unix_path(address):
+        return socket.AF_UNIX, path
+    host, _, port = address.removeprefix("http://").rpartition(":")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return family, (host.strip("[]"), int(port))
 
 
 def main(folder: Path) -> None:

@@ -1,0 +1,49 @@
+"""Before anything is stopped it is known whether the service could listen."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from utils.serve import address
+from utils.serve.address import check, tcp_fault, unix_fault
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_taken_port_is_refused_unless_it_is_our_own(
+    taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(address, "bind", lambda: f"127.0.0.1:{taken}")
+    monkeypatch.setattr(address, "fault", lambda: tcp_fault("127.0.0.1", taken))
+    for other in ("", f"http://127.0.0.1:1{taken}"):
+        with pytest.raises(SystemExit, match=f"cannot listen on 127.0.0.1:{taken}: .*in use"):
+            check(other)
+    check(f"http://127.0.0.1:{taken}")
+
+
+def test_a_free_port_is_none() -> None:
+    assert tcp_fault("127.0.0.1", 0) == ""
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no such host"])
+def test_an_address_that_is_not_of_this_machine_is_a_fault(host: str) -> None:
+    assert tcp_fault(host, 10001)
+
+
+def test_a_unix_socket_needs_a_folder_and_nobody_who_listens(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    assert unix_fault(path) == ""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        assert unix_fault(path) == ""  # as left by a process that was killed
+        server.listen()
+        assert "already in use" in unix_fault(path)
+    assert "does not exist" in unix_fault(tmp_path / "nowhere/socket")
+    assert "no socket" in unix_fault(tmp_path)
