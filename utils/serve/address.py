@@ -16,7 +16,7 @@ from conf import ROOT
 from conf.current import settings
 
 PATIENCE = 2.0  # seconds: the workers of a master that was killed listen for one more
-IN_USE = "address already in use; set SERVER_PORT or SERVER_SOCKET to another one"
+IN_USE = "address already in use; set SERVER_PORT to another port or SERVER_SOCKET to another path"
 FAULTS = {
     errno.EADDRINUSE: IN_USE,
     errno.EACCES: "ports below 1024 are for root; set SERVER_PORT to another one",
