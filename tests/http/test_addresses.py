@@ -118,17 +118,17 @@ def test_an_address_that_drops_packets_gets_its_share_of_the_time(dns: DNS) -> N
 def test_an_address_that_failed_is_tried_last(dns: DNS) -> None:
     dns.hosts = HOSTS
     known = addresses.Addresses()
-    _, second, _ = known.of("warehouse.test", 80, 20)
+    _, second, _ = known.of("warehouse.test", 80)
     known.failed(second, ConnectionRefusedError())
     for _ in range(6):
-        assert known.of("warehouse.test", 80, 20)[2] == second
+        assert known.of("warehouse.test", 80)[2] == second
 
 
 @pytest.mark.parametrize("code", ["EMFILE", "EADDRNOTAVAIL", "ENOBUFS"])
 def test_a_want_of_our_own_is_no_failure_of_an_address(dns: DNS, code: str) -> None:
     known = addresses.Addresses()
     dns.hosts = HOSTS
-    first, *_ = known.of("warehouse.test", 80, 20)
+    first, *_ = known.of("warehouse.test", 80)
     known.failed(first, OSError(getattr(errno, code), "ours"))
     assert not known.failed_lately(first)
 
@@ -137,7 +137,7 @@ def test_an_address_is_left_only_if_another_works(dns: DNS) -> None:
     """If all fail, the upstream is full, perhaps: what is connected has to go on."""
     known = addresses.Addresses()
     dns.hosts = HOSTS[:2]
-    first, second = known.of("warehouse.test", 80, 20)
+    first, second = known.of("warehouse.test", 80)
     known.failed(first, ConnectionRefusedError())
     assert (known.is_left(first), known.is_left(second)) == (True, False)
     known.failed(second, TimeoutError())
@@ -212,45 +212,3 @@ def test_a_name_is_looked_up_once_at_a_time(instances: list[Faulty], dns: DNS) -
     gevent.joinall(calls, raise_error=True)
     assert dns.lookups == 1
     assert sum(counts(instances)) == 20
-
-
-def test_an_answer_that_came_too_late_counts_for_the_next_call(
-    instances: list[Faulty], dns: DNS
-) -> None:
-    upstream = connect(instances, connect_timeout=0.3, retries=0)
-    dns.answering.clear()
-    with pytest.raises(UnavailableError):
-        upstream.get("/echo/1")
-    dns.answering.set()
-    gevent.sleep(0)
-    dns.answering.clear()
-    upstream.timeouts = (4, 20)
-    assert upstream.get("/echo/1").status == 200
-    dns.answering.set()
-
-
-@pytest.mark.parametrize("fault", ["error", "hang"])
-def test_the_last_addresses_count_while_dns_fails(
-    instances: list[Faulty], dns: DNS, fault: str
-) -> None:
-    upstream = connect(instances, connect_timeout=2)
-    upstream.get("/echo/1")
-    if fault == "error":
-        dns.error = socket.gaierror(socket.EAI_AGAIN, "try again")
-    else:
-        dns.answering.clear()
-    upstream.post("/echo/1")
-    dns.answering.set()
-    assert sum(counts(instances)) == 2
-
-
-def test_addresses_that_are_too_old_do_not_count(
-    instances: list[Faulty], dns: DNS, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They may be another service's by now."""
-    upstream = connect(instances)
-    upstream.get("/echo/1")
-    dns.error = socket.gaierror(socket.EAI_NONAME, "no such name")
-    monkeypatch.setattr(addresses, "STALE_SECONDS", 0)
-    with pytest.raises(UnavailableError, match=r"^warehouse cannot be reached$"):
-        upstream.get("/echo/1")

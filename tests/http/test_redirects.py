@@ -5,7 +5,7 @@ import pytest
 from tests.support.faulty import Faulty
 from utils.errors import UnavailableError
 from utils.http import Upstream
-from utils.http.redirects import MAX_REDIRECTS
+from utils.http.session import MAX_REDIRECTS
 
 STATUSES = [301, 302, 303, 307, 308]
 

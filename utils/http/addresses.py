@@ -12,10 +12,6 @@ import gevent
 
 UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH)
 FAILED_SECONDS = 10.0
-# How long the last answer counts while DNS fails. Not longer: an address may get a new owner.
-STALE_SECONDS = 60.0
-
-Name = tuple[str, int]
 
 
 class Address(NamedTuple):
@@ -26,65 +22,42 @@ class Address(NamedTuple):
 
 
 class Addresses:
-    """The addresses of an upstream's name, as they were last looked up."""
+    """The addresses of an upstream's name, and which of them failed."""
 
     def __init__(self) -> None:
-        self.known: dict[Name, tuple[float, list[Address]]] = {}
-        self.lookups: dict[Name, gevent.Greenlet[..., OSError | None]] = {}
+        self.lookups: dict[tuple[str, int], gevent.Greenlet[..., list[Address] | OSError]] = {}
+        self.known: list[Address] = []
         # Each process begins at another address, or else all would begin at the first.
         self.turns = itertools.count(random.randrange(1 << 16))
         self.failed_at: dict[Address, float] = {}
 
-    def of(self, host: str, port: int, seconds: float) -> list[Address]:
-        """Return the addresses to try, in this order; OSError if none is known in time."""
-        found = self.look_up((host, port), seconds)
-        first = next(self.turns) % len(found)
-        return sorted(found[first:] + found[:first], key=self.failed_lately)
-
-    def look_up(self, name: Name, seconds: float) -> list[Address]:
-        """Return the addresses, or those of a minute ago if DNS does not answer.
+    def of(self, host: str, port: int) -> list[Address]:
+        """Return the addresses to try, in this order.
 
         A name is looked up once at a time: gevent resolves in ten threads, and a DNS server
         that hangs would soon have them all, and with them every other name of the process.
         """
-        lookup = self.lookups.get(name)
+        lookup = self.lookups.get((host, port))
         if lookup is None or lookup.ready():
-            lookup = self.lookups[name] = gevent.spawn(self.resolve, name)
-        lookup.join(seconds / 2 if name in self.known else seconds)  # leave time to connect
-        known_at, addresses = self.known.get(name, (-math.inf, []))
-        if time.monotonic() - known_at < STALE_SECONDS:
-            return addresses
-        raise lookup.value or TimeoutError("DNS did not answer in time")
-
-    def resolve(self, name: Name) -> OSError | None:
-        """Look a name up, and note its addresses, also if nobody waits for them any more.
-
-        They are sorted: DNS shuffles them, and turns need an order. An error is returned, for
-        gevent prints what a greenlet raises.
-        """
-        try:
-            found = getaddrinfo(*name, type=SOCK_STREAM)
-        except OSError as error:
-            return error
-        addresses = {Address(family, sockaddr) for family, _, _, _, sockaddr in found}
-        self.known[name] = time.monotonic(), sorted(addresses)
-        return None
+            lookup = self.lookups[host, port] = gevent.spawn(look_up, host, port)
+        found = lookup.get()
+        if isinstance(found, OSError):
+            raise found
+        self.known = found
+        first = next(self.turns) % len(found)
+        return sorted(found[first:] + found[:first], key=self.failed_lately)
 
     def failed(self, address: Address, error: OSError) -> None:
         """Note that an address does not accept connections.
 
         What fails here, as for want of ports or descriptors, says nothing about the address.
         """
-        if not isinstance(error, ConnectionError | TimeoutError) and error.errno not in UNREACHABLE:
-            return
-        now = time.monotonic()
-        self.failed_at = {
-            each: at for each, at in self.failed_at.items() if now - at < FAILED_SECONDS
-        }
-        self.failed_at[address] = now
+        if isinstance(error, ConnectionError | TimeoutError) or error.errno in UNREACHABLE:
+            # Only of those known now: the addresses of a name may change for ever.
+            self.failed_at = {each: self.failed_at.get(each, -math.inf) for each in self.known}
+            self.failed_at[address] = time.monotonic()
 
     def failed_lately(self, address: Address) -> bool:
-        """Return whether an address failed in the last seconds."""
         return time.monotonic() - self.failed_at.get(address, -math.inf) < FAILED_SECONDS
 
     def is_left(self, address: Address) -> bool:
@@ -92,6 +65,14 @@ class Addresses:
 
         Not if all failed: then new connections are what the upstream has no room for.
         """
-        return self.failed_lately(address) and not all(
-            self.failed_lately(other) for _, found in self.known.values() for other in found
-        )
+        return self.failed_lately(address) and not all(map(self.failed_lately, self.known))
+
+
+def look_up(host: str, port: int) -> list[Address] | OSError:
+    """Return the addresses; an error too is returned, for gevent prints what a greenlet raises."""
+    try:
+        found = getaddrinfo(host, port, type=SOCK_STREAM)
+    except OSError as error:
+        return error
+    # Sorted, for DNS shuffles them, and turns need an order.
+    return sorted({Address(family, sockaddr) for family, _, _, _, sockaddr in found})

@@ -67,15 +67,11 @@ class Connection(HTTPConnection):
         Not an equal share: of eight addresses, none could be reached that is far away.
         """
         ends_at = time.monotonic() + (self.timeout or 0)
-        host = self._dns_host.strip("[]")
         try:
-            *others, last = self.addresses.of(host, self.port, self.timeout or 0)
-        except OSError as error:
-            raise NewConnectionError(self, str(error)) from error
-        for address in others:
-            with suppress(OSError):
-                return self.open(address, (ends_at - time.monotonic()) / 2)
-        try:
+            *others, last = self.addresses.of(self._dns_host.strip("[]"), self.port)
+            for address in others:
+                with suppress(OSError):
+                    return self.open(address, (ends_at - time.monotonic()) / 2)
             return self.open(last, ends_at - time.monotonic())
         except OSError as error:
             raise NewConnectionError(self, str(error)) from error

@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Iterator
 from http.client import HTTPException, IncompleteRead, RemoteDisconnected
 
+from requests import TooManyRedirects
 from urllib3.exceptions import (
     ConnectTimeoutError,
     DecodeError,
@@ -23,6 +24,7 @@ LIBRARY_ERRORS = (OSError, HTTPError, HTTPException, ValueError)
 # The first row counts that fits the error, or one that it wraps. Some are subclasses of others:
 # RemoteDisconnected and IncompleteRead of HTTPException, a certificate's error of ValueError.
 MEANINGS: tuple[tuple[str, tuple[type[BaseException], ...]], ...] = (
+    ("redirects too often", (TooManyRedirects,)),
     ("cannot be reached through its proxy", (ProxyError,)),
     ("cannot be reached", (ConnectTimeoutError,)),
     ("did not answer within {read_timeout:g} s", (ReadTimeoutError,)),

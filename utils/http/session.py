@@ -1,12 +1,14 @@
-"""The connections to another service, and when a request is sent again."""
+"""How a request is sent: over our connections, sent again or redirected where that is harmless.
+
+Private of urllib3 is `_original_response`, which has the headers that http.client read.
+"""
 
 import re
 from typing import Any
+from urllib.parse import quote, urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.cookies import RequestsCookieJar
-from requests.structures import CaseInsensitiveDict
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.util import Retry
 
@@ -14,6 +16,9 @@ from conf.current import settings
 from utils.http.addresses import Addresses
 from utils.http.connection import Connection, TLSConnection
 from utils.http.tls import TLS
+
+MAX_REDIRECTS = 3
+URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
 
 
 class RetryPolicy(Retry):
@@ -27,7 +32,6 @@ class RetryPolicy(Retry):
 
 
 def retry_policy(retries: int, backoff: float) -> RetryPolicy:
-    """Return the policy of at most `retries` retries, with pauses that double."""
     return RetryPolicy(
         retries,
         other=0,  # TLS that breaks, for one: urllib3 would send even a POST again
@@ -60,31 +64,22 @@ class Adapter(HTTPAdapter):
         return pool
 
     def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """Return the response without parsed cookies, for the reason at NoCookies."""
-        response = requests.Response()
-        response.status_code, response.headers = resp.status, CaseInsensitiveDict(resp.headers)
-        response.raw, response.url, response.request = resp, req.url or "", req
-        return response
+        """Return the response, its cookies unread: 6 MB of `Set-Cookie: ;;;` would take 1.4 s."""
+        del resp._original_response.msg["Set-Cookie"]
+        return super().build_response(req, resp)
 
     def cert_verify(self, *args: Any) -> None:
         """Load nothing: requests would have each connection load the authorities anew."""
 
 
-class NoCookies(RequestsCookieJar):
-    """Keeps no cookies, and reads none: 6 MB of `Set-Cookie: ;;;` take http.cookiejar 1.4 s."""
-
-    def extract_cookies(self, *args: Any) -> None:
-        """Leave the response's cookies alone."""
-
-
 class Session(requests.Session):
-    """A session that takes nothing from the environment, keeps no cookies, follows nothing."""
+    """A session that takes nothing from the environment, and follows few redirects."""
 
     def __init__(self, adapter: Adapter, proxy: str) -> None:
         super().__init__()
         self.trust_env = False  # no proxies, no .netrc
         self.proxies = {"http": proxy, "https": proxy} if proxy else {}
-        self.cookies = NoCookies()
+        self.max_redirects = MAX_REDIRECTS
         self.mount("http://", adapter)
         self.mount("https://", adapter)
 
@@ -97,5 +92,19 @@ class Session(requests.Session):
             str(text).encode("latin-1")
         return prepared
 
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Follow nothing: requests would read the whole body first, however long."""
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Return the URL to go on to, or None if the redirect is to be returned as it is.
+
+        Only GET and HEAD go on: if a POST was done and the page after it failed, the call would
+        seem to have failed, and be sent again. Another host must not get our headers.
+        """
+        if not resp.is_redirect or resp.request.method not in ("GET", "HEAD"):
+            return None
+        # http.client reads the bytes of a header as Latin-1, but most servers send UTF-8 here.
+        # Quoted as bytes, they go back as they came, whatever they are.
+        location = quote(resp.headers["Location"].strip().encode("latin-1"), safe=URL_CHARACTERS)
+        url = urljoin(resp.url, location)
+        if not location or self.should_strip_auth(resp.url, url):
+            return None
+        resp.close()  # requests would read the body, however long
+        return url

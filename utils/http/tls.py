@@ -1,6 +1,7 @@
 """The certificates of an upstream's connections."""
 
 import ssl
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,37 +23,34 @@ class ClosingSocket(ssl.SSLSocket):
 
 
 class TLS:
-    """One context for all connections of an upstream: to load the public authorities takes 20 ms.
-
-    It is loaded again when a file changes, for client certificates often live for a day only.
-    """
+    """The context of an upstream's connections, of the files as they are now."""
 
     def __init__(self, ca_file: str, cert: str | tuple[str, str]) -> None:
-        self.ca_file = ca_file or DEFAULT_CA_BUNDLE_PATH
-        self.key: str | None
-        # One file may hold both.
-        self.cert, self.key = (cert, None) if isinstance(cert, str) else cert
-        self.files = [file for file in (self.ca_file, self.cert, self.key) if file]
-        self.loaded: tuple[list[int], ssl.SSLContext] | None = None
+        """Load the files; OSError, ssl.SSLError among them, if one is not as it has to be."""
+        certificate, key = (cert, "") if isinstance(cert, str) else cert  # one file may hold both
+        self.files = ca_file or DEFAULT_CA_BUNDLE_PATH, certificate, key
+        self.loaded = self.load()
 
     def context(self) -> ssl.SSLContext:
-        """Return the context; OSError if it cannot be loaded, and never could."""
+        """Return the context, with renewed files: client certificates often live for a day only."""
         try:
-            changed_at = [Path(file).stat().st_mtime_ns for file in self.files]
-            if self.loaded is None or self.loaded[0] != changed_at:
-                self.loaded = changed_at, self.load()
+            self.loaded = self.load()
         except OSError as error:
-            if self.loaded is None:
-                raise
             logger.error("certificates cannot be renewed, the former stay: %s", error)
-        return self.loaded[1]
+        return self.loaded
 
     def load(self) -> ssl.SSLContext:
-        """Load the files; OSError, ssl.SSLError among them, if one is not as it has to be."""
-        context = create_urllib3_context()
-        context.sslsocket_class = ClosingSocket
-        context.load_verify_locations(self.ca_file)
-        if self.cert:
-            # An empty password: without one, OpenSSL would ask for it at the terminal.
-            context.load_cert_chain(self.cert, self.key, password="")
-        return context
+        changed_at = [Path(file).stat().st_mtime_ns for file in self.files if file]
+        return load_context(*self.files, *changed_at)
+
+
+@lru_cache  # to load the public authorities takes 20 ms
+def load_context(ca_file: str, certificate: str, key: str, *changed_at: int) -> ssl.SSLContext:
+    """Load the files, anew if one was changed at another time."""
+    context = create_urllib3_context()
+    context.sslsocket_class = ClosingSocket
+    context.load_verify_locations(ca_file)
+    if certificate:
+        # An empty password: without one, OpenSSL would ask for it at the terminal.
+        context.load_cert_chain(certificate, key or None, password="")
+    return context

@@ -13,13 +13,11 @@ from msgspec import UNSET
 
 from utils.context import fail_after, outbound_headers, per_process, time_left
 from utils.errors import DeadlineError
-from utils.http.body import Fields, encode_body
 from utils.http.failures import LIBRARY_ERRORS, unavailable, unavailable_because
-from utils.http.redirects import MAX_REDIRECTS, redirect, redirect_target
+from utils.http.parts import Fields, check_proxy, encode_body, parse_base_url, quote_path
 from utils.http.response import UpstreamResponse
 from utils.http.session import Adapter, Session, retry_policy
 from utils.http.tls import TLS
-from utils.http.url import check_proxy, parse_base_url, quote_path
 from utils.log import logger
 from utils.timing import timed
 
@@ -61,12 +59,12 @@ class Upstream:
         self.timeouts, self.total_timeout = (connect_timeout, read_timeout), total_timeout
         self.url, self.auth = parse_base_url(name, url)
         self.headers, self.propagate = headers or {}, propagate
-        tls, proxy = TLS(ca_file, cert), check_proxy(name, proxy) if proxy else ""
-        if ca_file or cert:
-            try:
-                tls.context()
-            except OSError as error:
-                raise ValueError(f"{name}: cannot load ca_file or cert: {error}") from None
+        if proxy:
+            check_proxy(name, proxy)
+        try:
+            tls = TLS(ca_file, cert)
+        except OSError as error:
+            raise ValueError(f"{name}: cannot load ca_file or cert: {error}") from None
         self.session = per_process(
             lambda: Session(Adapter(tls, max_age, retry_policy(retries, backoff)), proxy)
         )
@@ -115,8 +113,12 @@ class Upstream:
             raise DeadlineError
         status = "-"
         try:
-            with timed() as took, fail_after(limit, TotalTimeoutError()):
-                response = self.follow(request)
+            with (
+                timed() as took,
+                fail_after(limit, TotalTimeoutError()),
+                self.session().send(request, stream=True, timeout=self.timeouts) as answer,
+            ):
+                response = self.read(answer)
             status = str(response.status)
             return response
         except TotalTimeoutError:
@@ -126,16 +128,6 @@ class Upstream:
             raise unavailable_because(error, self.name, self.timeouts[1]) from None
         finally:
             logger.debug("%s: %s %s %.3f ms", self.name, request.method, status, took.ms)
-
-    def follow(self, request: requests.PreparedRequest) -> UpstreamResponse:
-        """Send a request, go on to where it is redirected, and read the response."""
-        session = self.session()
-        for _ in range(1 + MAX_REDIRECTS):
-            with session.send(request, stream=True, timeout=self.timeouts) as response:
-                if not (target := redirect_target(session, response)):
-                    return self.read(response)
-            redirect(request, target, response.status_code)
-        raise unavailable(self.name, "redirects too often")
 
     def read(self, response: requests.Response) -> UpstreamResponse:
         """Return the response, of at most `max_bytes` when unzipped."""

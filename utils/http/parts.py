@@ -1,9 +1,16 @@
-"""URLs of calls: the base URL of an upstream, and the paths below it."""
+"""The parts of a request: the URL of an upstream, the path below it, and the body."""
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+import msgspec
+from msgspec import UNSET
+
 PATH_CHARACTERS = "/:@!$&'()*+,;="  # RFC 3986, 3.3
+
+Fields = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 
 def parse_base_url(name: str, url: str) -> tuple[str, tuple[str, str] | None]:
@@ -20,12 +27,12 @@ def parse_base_url(name: str, url: str) -> tuple[str, tuple[str, str] | None]:
     raise ValueError(f"{name}: expected a URL like http://user:password@host:8080/path")
 
 
-def check_proxy(name: str, proxy: str) -> str:
-    """Return the URL of a proxy. Other schemes need packages, or TLS within TLS."""
+def check_proxy(name: str, proxy: str) -> None:
+    """Refuse what is no URL of a proxy. Other schemes need packages, or TLS within TLS."""
     with suppress(ValueError):
         scheme, _, host = parse_base_url(name, proxy)[0].partition("://")
         if scheme == "http" and "/" not in host:
-            return proxy
+            return
     raise ValueError(f"{name}: expected a proxy like http://user:password@host:3128")
 
 
@@ -44,3 +51,21 @@ def quote_path(path: str, *segments: str | int) -> str:
             raise ValueError(f"expected a segment of a path: {segment!r}")
         quoted = f"{quoted.removesuffix('/')}/{quote(str(segment), safe='')}"
     return quoted
+
+
+def encode_body(
+    json: Any, data: Fields | None, content: bytes | str | None
+) -> tuple[Any, dict[str, str]]:
+    """Return what requests sends as the body, and its Content-Type as a header."""
+    if [json is not UNSET, data is not None, content is not None].count(True) > 1:
+        raise ValueError("expected one of json, data and content")
+    if json is not UNSET:
+        return msgspec.json.encode(json), {"Content-Type": "application/json"}
+    if data is not None:
+        # As a list, for requests would send another iterable, as `dict.items()`, in chunks.
+        fields = data if isinstance(data, Mapping) else list(data)
+        return fields, {"Content-Type": "application/x-www-form-urlencoded"}
+    if content is not None:
+        raw = content.encode() if isinstance(content, str) else memoryview(content).tobytes()
+        return raw, {"Content-Type": "application/octet-stream"}
+    return None, {}
