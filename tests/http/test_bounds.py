@@ -89,6 +89,13 @@ def test_the_body_of_a_refusal_is_not_read(method: str) -> None:
         Upstream("warehouse", url, total_timeout=20).request(method, "/")
 
 
+def test_the_body_of_a_redirect_is_not_read() -> None:
+    head = "HTTP/1.1 302 Found\r\nLocation: /\r\nTransfer-Encoding: chunked\r\n\r\n"
+    part = f"10000\r\n{' ' * 0x10000}\r\n"
+    with flood(head, part) as url, pytest.raises(UnavailableError, match="redirects too often"):
+        Upstream("warehouse", url, total_timeout=20).get("/")
+
+
 @pytest.mark.parametrize(
     ("head", "part"),
     [
