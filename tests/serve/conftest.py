@@ -99,3 +99,16 @@ def gated() -> Iterator[Gated]:
     service = Gated()
     yield service
     service.remove()
+
+
+@pytest.fixture(scope="package")
+def running() -> Iterator[Service]:
+    """A started service that the tests of this folder share."""
+    service = Service(MAX_BODY_BYTES=10_000, WORKERS=1)
+    service.add_route("seen", "return Envelope(request.uuid, {}, request.args['a'])")
+    service.add_route("leave", "import sys; sys.exit('gone')")
+    service.add_route("surrogate", "return Envelope(request.uuid, {}, chr(0xD800))")
+    service.add_route("header", "return Response('x', headers={'A b': 'c'})")
+    service.sh("start", check=True)
+    yield service
+    service.remove()

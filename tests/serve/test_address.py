@@ -20,6 +20,7 @@ def taken() -> Iterator[int]:
 def test_a_taken_port_is_refused_unless_it_is_our_own(
     taken: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(address, "PATIENCE", 0.2)
     monkeypatch.setattr(address, "bind", lambda: f"127.0.0.1:{taken}")
     monkeypatch.setattr(address, "fault", lambda: tcp_fault("127.0.0.1", taken))
     for other in ("", f"http://127.0.0.1:1{taken}"):
@@ -47,3 +48,10 @@ def test_a_unix_socket_needs_a_folder_and_nobody_who_listens(tmp_path: Path) -> 
         assert "already in use" in unix_fault(path)
     assert "does not exist" in unix_fault(tmp_path / "nowhere/socket")
     assert "no socket" in unix_fault(tmp_path)
+
+
+def test_a_port_that_is_freed_soon_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([address.IN_USE, address.IN_USE, ""])
+    monkeypatch.setattr(address, "fault", lambda: next(answers))
+    check()
+    assert next(answers, None) is None

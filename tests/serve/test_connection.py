@@ -41,11 +41,9 @@ def test_an_idle_connection_is_closed_after_keepalive(service: Service) -> None:
         client.close()
 
 
-def test_head_has_the_headers_of_get_and_no_body(service: Service) -> None:
-    service.add_route("seen", "return Envelope(request.uuid, {}, request.args['a'])")
-    service.sh("start", check=True)
+def test_head_has_the_headers_of_get_and_no_body(running: Service) -> None:
     ask = b" /seen?a=seen HTTP/1.1\r\nHost: x\r\nX-Request-ID: y\r\nConnection: close\r\n\r\n"
-    get, head = service.exchange(b"GET" + ask), service.exchange(b"HEAD" + ask)
+    get, head = running.exchange(b"GET" + ask), running.exchange(b"HEAD" + ask)
     assert head.endswith(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert get.endswith(b'"data":"seen"}')
@@ -57,19 +55,14 @@ def test_head_has_the_headers_of_get_and_no_body(service: Service) -> None:
     assert headers(get) == headers(head)
 
 
-def test_a_crashing_route_leaves_the_worker_serving(service: Service) -> None:
-    service.env["WORKERS"] = "1"
-    service.add_route("leave", "import sys; sys.exit('gone')")
-    service.add_route("surrogate", "return Envelope(request.uuid, {}, chr(0xD800))")
-    service.add_route("header", "return Response('x', headers={'A b': 'c'})")
-    service.sh("start", check=True)
-    (worker,) = service.workers()
+def test_a_crashing_route_leaves_the_worker_serving(running: Service) -> None:
+    (worker,) = running.workers()
     for path in ("/leave", "/surrogate", "/header"):
-        status, envelope, _ = service.request(path)
+        status, envelope, _ = running.request(path)
         assert (status, envelope["err_code"], envelope["err_msg"]) == (500, -1, "server error")
-        assert envelope["uuid"] in service.log("error")
-    assert service.request()[0] == 200
-    assert service.workers() == [worker]
+        assert envelope["uuid"] in running.log("error")
+    assert running.request()[0] == 200
+    assert running.workers() == [worker]
 
 
 def test_a_killed_worker_is_replaced(service: Service) -> None:

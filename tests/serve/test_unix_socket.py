@@ -18,16 +18,34 @@ from tests.support.wire import UnixConnection
 from utils.dev.servers import free_port
 
 
-@pytest.fixture
-def behind(service: Service) -> Service:
-    """A service that listens on `socket` in its folder."""
-    service.env["SERVER_SOCKET"] = str(service.folder / "socket")
+def add_seen(service: Service) -> None:
     service.add_route(
         "seen",
         "return Envelope(request.uuid, {}, {n: v for n, v in request.environ.items() "
         "if n[:7] in ('SERVER_', 'REMOTE_') or n in ('HTTP_HOST', 'wsgi.url_scheme')})",
     )
+
+
+@pytest.fixture
+def behind(service: Service) -> Service:
+    """A service that listens on `socket` in its folder."""
+    service.env["SERVER_SOCKET"] = str(service.folder / "socket")
+    add_seen(service)
     return service
+
+
+@pytest.fixture(scope="module")
+def relative() -> Iterator[Path]:
+    """The socket of a running service whose SERVER_SOCKET is relative."""
+    service = Service(SERVER_SOCKET="service.sock", SERVER_SOCKET_MODE="600")
+    add_seen(service)
+    service.sh("start", check=True)
+    yield service.root / "service.sock"
+    service.remove()
+
+
+def mode(path: Path) -> str:
+    return f"{path.stat().st_mode & 0o777:o}"
 
 
 def ask(path: Path, url: str = "/test", **headers: str) -> dict[str, Any]:
@@ -40,27 +58,15 @@ def ask(path: Path, url: str = "/test", **headers: str) -> dict[str, Any]:
 
 def test_every_verb_works_over_a_unix_socket(behind: Service) -> None:
     path = behind.folder / "socket"
+    behind.env["SERVER_SOCKET_MODE"] = "660"
     assert f"is up at unix:{path} " in behind.sh("start", check=True).stdout
-    assert ask(path)["err_code"] == 0
+    assert (ask(path)["err_code"], mode(path)) == (0, "660")
     assert f"unix:{path}" in behind.sh("status", check=True).stdout
     for verb in ("reload", "restart"):
         behind.sh(verb, check=True)
         assert ask(path)["err_code"] == 0
     behind.sh("stop", check=True)
     assert not path.exists()
-
-
-def test_a_relative_path_is_below_the_project(behind: Service) -> None:
-    behind.env["SERVER_SOCKET"] = "service.sock"
-    behind.sh("start", check=True)
-    assert ask(behind.root / "service.sock")["err_code"] == 0
-
-
-@pytest.mark.parametrize("mode", ["600", "660", "666"])
-def test_the_socket_has_the_permissions_of_the_setting(behind: Service, mode: str) -> None:
-    behind.env["SERVER_SOCKET_MODE"] = mode
-    behind.sh("start", check=True)
-    assert oct((behind.folder / "socket").stat().st_mode & 0o777) == f"0o{mode}"
 
 
 def test_a_socket_without_a_listener_is_replaced(behind: Service) -> None:
@@ -103,9 +109,16 @@ def test_a_killed_service_can_be_started_again(behind: Service) -> None:
     assert ask(behind.folder / "socket")["err_code"] == 0
 
 
-def test_the_application_sees_what_pep_3333_demands(behind: Service) -> None:
-    behind.sh("start", check=True)
-    seen = ask(behind.folder / "socket", "/seen", Host="shop.example:8443")["data"]
+def test_a_relative_path_is_below_the_project(relative: Path) -> None:
+    assert ask(relative)["err_code"] == 0
+
+
+def test_the_socket_has_the_permissions_of_the_setting(relative: Path) -> None:
+    assert mode(relative) == "600"
+
+
+def test_the_application_sees_what_pep_3333_demands(relative: Path) -> None:
+    seen = ask(relative, "/seen", Host="shop.example:8443")["data"]
     assert seen == {
         "HTTP_HOST": "shop.example:8443",
         "REMOTE_ADDR": "",
@@ -171,6 +184,7 @@ def test_nginx_passes_requests_on_over_the_socket(
     behind.env["SERVER_SOCKET_MODE"] = "666"  # nginx's workers are another user where it is root's
     behind.folder.chmod(0o755)
     behind.sh("start", check=True)
+    assert mode(behind.folder / "socket") == "666"
     behind.port = nginx(behind.folder / "socket")
     status, envelope, _ = behind.request("/seen", Host="shop.example")
     assert (status, envelope["data"]["HTTP_HOST"]) == (200, "shop.example")

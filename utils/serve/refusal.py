@@ -5,9 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from gunicorn.http.errors import (
-    ConfigurationProblem,
     ExpectationFailed,
-    ForbiddenProxyRequest,
     InvalidResponseHeader,
     InvalidResponseHeaderName,
     LimitRequestHeaders,
@@ -23,9 +21,7 @@ from utils.web import Envelope, choose_uuid
 # The other faults are 400. RFC 9112, 6.1 has 501 for an unknown transfer coding; only the client
 # can correct it, so it gets 400 as well.
 STATUSES: dict[type[Exception], HTTPStatus] = {
-    ConfigurationProblem: HTTPStatus.NOT_FOUND,  # a path that is not below SCRIPT_NAME
     ExpectationFailed: HTTPStatus.EXPECTATION_FAILED,
-    ForbiddenProxyRequest: HTTPStatus.FORBIDDEN,
     LimitRequestHeaders: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
 }

@@ -51,7 +51,6 @@ class Worker(GeventWorker):
 
     @property
     def stage(self) -> Stage:
-        """How far the worker is."""
         return Stage(os.fstat(self.tmp.fileno()).st_size)
 
     @stage.setter
@@ -64,18 +63,15 @@ class Worker(GeventWorker):
         self.stage = Stage.SERVING
         while self.alive:
             self.notify()
-            self.await_signal(HEARTBEAT)
+            # gunicorn writes to this pipe at a signal; gevent alone looks each 0.3 s.
+            if any(select([self.PIPE[0]], [], [], HEARTBEAT)):
+                os.read(self.PIPE[0], 4096)
         gevent.killall(acceptors)
         for sock in self.sockets:
             self.close_listener(sock)
         self.stage = Stage.DRAINING
         self.drain()
         gc.freeze()  # Python's last collection would copy all pages shared with the master: 80 ms
-
-    def await_signal(self, seconds: float) -> None:
-        """Wait for a signal, which writes to gunicorn's pipe; gevent alone looks each 0.3 s."""
-        if any(select([self.PIPE[0]], [], [], seconds)):
-            os.read(self.PIPE[0], 4096)
 
     def accept(self, listener: Any) -> None:
         """Accept connections for ever, WORKER_CONNECTIONS at a time at most."""
