@@ -11,9 +11,11 @@ import pytest
 
 from tests.support.messages import exchange, post, with_length
 from tests.support.service import ROOT, Service
+from tests.template.conftest import Clone
 
 PAGE = (ROOT / "docs/requests.md").read_text()
-WEBHOOK, UPLOAD, RUN_ASYNC = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+AFTER, WEBHOOK, UPLOAD, TESTS, RUN_ASYNC = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+OWN_FIELD = re.findall(r"`(request\.log_fields.*?)`", PAGE)[0]
 IMPORTS = """import asyncio
 import contextvars
 import hmac
@@ -29,6 +31,12 @@ ASYNC_ROUTE = """
 def slow(self, request: Request) -> Response:
     return Envelope(request.uuid, {}, run_async(asyncio.sleep(0, "slept")))
 """
+FIELD_ROUTE = f"""
+@expose("/field", methods=["POST"])
+def field(self, request: Request) -> Response:
+    {OWN_FIELD}
+    return Envelope(request.uuid, {{}})
+"""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +44,7 @@ def documented() -> Iterator[Service]:
     """A service with the routes of the page."""
     service = Service(WEBHOOK_KEY="secret")
     service.edit("server.py", "from api import", f"{IMPORTS}from api import")
-    for route in (WEBHOOK, UPLOAD, ASYNC_ROUTE):
+    for route in (AFTER, WEBHOOK, UPLOAD, ASYNC_ROUTE, FIELD_ROUTE):
         service.add_to_server(textwrap.indent(route, "    "))
     service.edit("server.py", "class Server(", f"{RUN_ASYNC}\n\nclass Server(")
     settings = "from typing import Annotated\n\nfrom conf.setting import Secret\n"
@@ -92,3 +100,24 @@ def test_the_log_lines_are_those_of_the_page(documented: Service) -> None:
         words = line.split()
         words[4:6] = [r"[0-9.]+", r"127\.0\.0\.1"]
         assert re.search(" ".join(words) + "$", logged)
+
+
+def test_the_header_is_on_every_answer(documented: Service) -> None:
+    for path in ("/test", "/nowhere"):
+        _, headers, envelope = exchange(documented, with_length(path, b'{"order_id":7}'))
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["X-Request-ID"] == envelope["uuid"]
+
+
+def test_the_log_line_has_the_field(documented: Service) -> None:
+    uuid = exchange(documented, post("/field", "Content-Length: 0"))[2]["uuid"]
+    (line,) = [line for line in documented.log().splitlines() if uuid in line]
+    assert line.endswith(" 127.0.0.1 shop=7")
+
+
+def test_the_tests_pass_in_a_clone(clone: Clone) -> None:
+    folder = clone.root / "tests/shop"
+    folder.mkdir()
+    (folder / "test_orders.py").write_text(TESTS)
+    assert "2 passed" in clone.sh("sh run.sh test tests/shop")
+    clone.sh('"$VENV/bin/ruff" check tests/shop && "$VENV/bin/mypy" tests/shop')
