@@ -45,7 +45,7 @@ def g_app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 def dispatch(request: Request) -> Response:
     """Call the method of the request's route; whatever is raised becomes an envelope here."""
     try:
-        request.check_target()
+        request.check_host()
         if request.environ["PATH_INFO"] == "*":  # the service as a whole (RFC 9112, 3.2.4)
             raise MethodNotAllowed({m for rule in url_map.iter_rules() for m in rule.methods or ()})
         route, path_params = match(request.environ)

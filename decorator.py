@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import unquote_to_bytes
 
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import BadRequest, NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 
 from conf.current import settings
-from utils.errors import HTTPError, NotFoundError
+from utils.errors import HTTPError, NotFoundError, shorten
 
 F = TypeVar("F", bound=Callable[..., Any])
 NO_HOST = "host.invalid"  # where Werkzeug wants one; RFC 6761 keeps the name free
@@ -62,11 +63,15 @@ def expose(rule: str, **options: Any) -> Callable[[F], F]:
 def match(environ: Mapping[str, Any]) -> tuple[Route, Mapping[str, Any]]:
     """Return the route of a request and the values in its path.
 
-    Raises NotFoundError, werkzeug's MethodNotAllowed, and the redirect of a rule that asks for one.
+    Raises NotFoundError, BadRequest for a URL that is not UTF-8, werkzeug's MethodNotAllowed, and
+    the redirect of a rule that asks for one.
     """
-    path, query = (
-        environ.get(name, "").encode("latin-1").decode() for name in ("PATH_INFO", "QUERY_STRING")
-    )
+    sent = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
+    try:
+        path, query = (part.encode("latin-1").decode() for part in sent)
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError:
+        raise BadRequest(f"the URL is not UTF-8: {shorten('?'.join(sent))}") from None
     # Not bind_to_environ: it reads the Host, of which nothing here depends, by stricter rules.
     adapter = url_map.bind(
         NO_HOST, default_method=environ["REQUEST_METHOD"], path_info=path, query_args=query

@@ -16,6 +16,7 @@ class Envelope(Response):
     def __init__(
         self, uuid: str, echo: dict[str, Any], data: Any = None, error: ServiceError | None = None
     ) -> None:
+        self.result = data
         self.err_code = error.err_code if error else 0
         self.err_msg = str(error) if error else "ok"
         self.detail = error.detail if error else ""

@@ -3,7 +3,6 @@
 import re
 import uuid
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from werkzeug.exceptions import BadRequest
 from werkzeug.utils import cached_property
@@ -43,23 +42,14 @@ class Request(BodyRequest):
         """Return the fields of one's own in the request's log line, to be filled by the route."""
         return {}
 
-    def check_target(self) -> None:
-        """Raise BadRequest for a Host or a URL that cannot be read."""
+    def check_host(self) -> None:
+        """Raise BadRequest for a Host that no URL can have, or none where there has to be one."""
         host = self.environ.get("HTTP_HOST")
         if host is None:
             if self.environ.get("SERVER_PROTOCOL") != "HTTP/1.0":
                 raise BadRequest("no Host header")
         elif not split_host(host):
             raise BadRequest(f"Host {shorten(host)}")
-        path, query = self.environ["PATH_INFO"], self.environ.get("QUERY_STRING", "")
-        try:
-            if not path.isascii():
-                path.encode("latin-1").decode()
-            if "%" in query or not query.isascii():
-                unquote_to_bytes(query.encode("latin-1")).decode()
-        except UnicodeDecodeError:
-            url = f"{path}?{query}"
-            raise BadRequest(f"the URL is not UTF-8: {shorten(url)}") from None
 
     def timeout(self, default: float) -> float:
         """Return the seconds that the request may take: `default`, or fewer if the caller says so.

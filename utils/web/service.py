@@ -33,26 +33,6 @@ class Service:
         msgspec encodes. If JSON cannot hold the result of a write, `data` is null, and the log
         says why: after a 500 the caller would send the write again.
         """
-        return self.run(api, request, path_params)
-
-    def created(
-        self, api: type[Api], request: Request, /, location: str, **path_params: Any
-    ) -> Envelope:
-        """Respond as `respond` does, but with 201 and the URL path of what was created.
-
-        `location` is a template of that path such as "/orders/{order_id}"; its values are fields
-        of what `process()` returned, by their Python names, or path parameters.
-        """
-        return self.run(api, request, path_params, location)
-
-    def run(
-        self,
-        api: type[Api],
-        request: Request,
-        path_params: Mapping[str, Any],
-        location: str | None = None,
-    ) -> Envelope:
-        """Decode, process, respond."""
         decoder = decoder_of(api)
         sent: bytes | Query = {}
         try:
@@ -63,14 +43,25 @@ class Service:
         except ServiceError as error:
             request.echo = request.echo or decoder.readable_echo(sent, path_params)
             return self.error_response(request, error)
-        response = self.done(request, result)
-        if location is not None:
-            response.status_code = HTTPStatus.CREATED
-            try:
-                # Werkzeug's own iri_to_uri comes when it sends, outside of this try.
-                response.location = iri_to_uri(fill_location(location, result, path_params))
-            except Exception as error:  # it is created already: a 500 would have it sent again
-                logger.error("%s answers without Location %s: %r", api.__name__, location, error)
+        return self.done(request, result)
+
+    def created(
+        self, api: type[Api], request: Request, /, location: str, **path_params: Any
+    ) -> Envelope:
+        """Respond as `respond` does, but with 201 and the URL path of what was created.
+
+        `location` is a template of that path such as "/orders/{order_id}"; its values are fields
+        of what `process()` returned, by their Python names, or path parameters.
+        """
+        response = self.respond(api, request, **path_params)
+        if response.err_code:
+            return response
+        response.status_code = HTTPStatus.CREATED
+        try:
+            # Werkzeug's own iri_to_uri comes when it sends, outside of this try.
+            response.location = iri_to_uri(fill_location(location, response.result, path_params))
+        except Exception as error:  # it is created already: a 500 would have it sent again
+            logger.error("%s answers without Location %s: %r", api.__name__, location, error)
         return response
 
     def done(self, request: Request, result: Any) -> Envelope:
@@ -81,7 +72,9 @@ class Service:
             if request.method in ("GET", "HEAD"):
                 raise
             logger.exception("answered without data: the result cannot be encoded")
-            return Envelope(request.uuid, request.echo)
+            response = Envelope(request.uuid, request.echo)
+            response.result = result
+            return response
 
     def error_response(self, request: Request, error: BaseException) -> Envelope:
         """Respond with the envelope of an error; an unexpected one is logged with its traceback."""
