@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from werkzeug.exceptions import BadRequest, NotFound
-from werkzeug.routing import Map, RequestRedirect, Rule
+from werkzeug.routing import Map, MapAdapter, RequestRedirect, Rule
 
 from conf.current import settings
 from utils.errors import HTTPError, NotFoundError, shorten
@@ -72,10 +72,10 @@ def match(environ: Mapping[str, Any]) -> tuple[Route, Mapping[str, Any]]:
         unquote_to_bytes(query).decode()
     except UnicodeDecodeError:
         raise BadRequest(f"the URL is not UTF-8: {shorten('?'.join(sent))}") from None
-    # Not bind_to_environ: it reads the Host, of which nothing here depends, by stricter rules.
-    adapter = url_map.bind(
-        NO_HOST, default_method=environ["REQUEST_METHOD"], path_info=path, query_args=query
-    )
+    # Not bind_to_environ: it reads the Host, of which nothing here depends, by stricter rules. Nor
+    # bind: it encodes the name of the host anew each time.
+    method = environ["REQUEST_METHOD"]
+    adapter = MapAdapter(url_map, NO_HOST, "/", "", "http", path, method, query)
     try:
         rule, path_params = adapter.match(return_rule=True)
     except RequestRedirect as redirect:  # as an error it has no Location

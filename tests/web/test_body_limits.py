@@ -4,6 +4,7 @@ from collections.abc import Callable
 from io import BytesIO
 
 import pytest
+from gevent import Timeout
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.test import EnvironBuilder
 
@@ -82,6 +83,25 @@ def test_a_fault_that_was_caught_is_raised_again(first: str, length: int, limit:
         for reader in (first, second):
             with pytest.raises((MalformedError, RequestEntityTooLarge)):
                 BYTES[reader](request)
+
+
+@pytest.mark.parametrize("first", BYTES)
+def test_the_part_that_came_before_a_deadline_is_never_taken_for_all(first: str) -> None:
+    class Slow(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() == 4:
+                raise Timeout
+            return super().read(4)
+
+    for second in BYTES:
+        environ = EnvironBuilder(method="POST", input_stream=Slow(b"only 12 byte")).get_environ()
+        environ["wsgi.input_terminated"] = True
+        request = Request(environ)
+        with pytest.raises(Timeout):
+            BYTES[first](request)
+        environ["wsgi.input"].seek(5)
+        with pytest.raises(MalformedError):
+            BYTES[second](request)
 
 
 def test_a_form_has_limits_of_its_own(reading: Service) -> None:

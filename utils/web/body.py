@@ -54,6 +54,7 @@ class Body:
         self.pieces = pieces
         self.file: IO[bytes] | None = None
         self.fault: Exception | None = None
+        self.is_whole = False
 
     def read(self) -> bytes:
         """Return all of it."""
@@ -76,18 +77,17 @@ class Body:
         After a fault, or a deadline on the way, every later reader gets an error too: it must not
         take what came so far for a whole body.
         """
-        if self.fault is not None:
-            raise self.fault
         if self.file is None:
             self.file = make_file()
-            self.fault = MalformedError("the body was not awaited")  # if the deadline ends this
             try:
                 for piece in self.pieces:
                     self.file.write(piece)
             except Exception as error:
                 self.fault = error
                 raise
-            self.fault = None
+            self.is_whole = True
+        if not self.is_whole:
+            raise self.fault or MalformedError("the body was not awaited")
         return self.file
 
     def close(self) -> None:

@@ -45,14 +45,14 @@ def unfit_number(value: Any) -> str:
     JSON's other readers and MySQL take none of them. "" if all are fit; every request comes
     through here, so a path is made only of what is refused.
     """
-    if isinstance(value, str):
-        return ""
     if isinstance(value, int):
         fits = -(1 << 63) <= value < 1 << 64
         return "" if fits else ": the integer does not fit in 64 bits"
     if isinstance(value, (float, Decimal)):
         finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
         return "" if finite else ": the number is not finite"
+    if isinstance(value, str):
+        return ""
     form, inner_values = inside(value)
     for step, inner in inner_values:
         if fault := unfit_number(inner):
