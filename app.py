@@ -22,6 +22,7 @@ from utils.timing import timed
 from utils.web import Envelope, Request, Service
 
 UNEXPECTED = (Exception, SystemExit, Timeout)  # gevent's Timeout is no Exception
+SENDABLE = re.compile(r"[\t -~\x80-\xff]*")  # values of headers; gunicorn refuses all others
 # The fields of a request's log line, and those that JSON has beside them.
 FIXED = {"method", "route", "status", "err_code", "ms", "client", "err_msg", "detail"}
 FIXED |= {"time", "level", "pid", "uuid", "at", "message", "traceback"}
@@ -73,12 +74,17 @@ def method_not_allowed(request: Request, error: MethodNotAllowed) -> Response:
 
 
 def after_request(request: Request, response: Response) -> None:
-    """Let `Server` set headers; a fault in it must not cost the answer to what was done."""
+    """Let `Server` set headers; no fault in them may cost the answer to what was done."""
     try:
         g_server.after_request(request, response)
     except UNEXPECTED:
         logger.exception("after_request failed")
         Service.after_request(g_server, request, response)
+    for name, value in list(response.headers):
+        # Werkzeug encodes the text of a URL itself, when it sends.
+        if not SENDABLE.fullmatch(value) and name not in ("Location", "Content-Location"):
+            logger.error("header %s is left out, it cannot be sent: %r", name, value)
+            del response.headers[name]
 
 
 def close_files(request: Request, response: Response) -> None:

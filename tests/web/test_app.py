@@ -132,3 +132,19 @@ def test_a_fault_in_after_request_does_not_lose_the_answer(
     assert (response.status_code, envelope(response)["err_code"]) == (200, 0)
     assert response.headers["X-Request-ID"] == envelope(response)["uuid"]
     assert "after_request failed" in caplog.text
+
+
+@pytest.mark.parametrize("value", ["\u8ba2", "a\0", "a\x7fb"])
+def test_a_header_that_cannot_be_sent_does_not_lose_the_answer(
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    value: str,
+) -> None:
+    def after_request(self: Server, request: Request, response: Response) -> None:
+        response.headers["X-Shop"] = value
+
+    monkeypatch.setattr(Server, "after_request", after_request)
+    response = post(client)
+    assert (response.status_code, "X-Shop" in response.headers) == (200, False)
+    assert "header X-Shop is left out" in caplog.text
