@@ -495,6 +495,7 @@ tests() {
     # Before anything is installed: this needs no packages, and takes no time.
     if [ $# -eq 0 ]; then find_python; "$PYTHON" -m tests.support.programs || exit 1; fi
     prepare "$run_lock" "$test_lock"
+    if [ $# -eq 0 ]; then use_module tests; fi
     use_module pytest "$@"
 }
 

@@ -1,0 +1,44 @@
+"""`python -m tests` runs all tests in several processes at once, and prints what each printed.
+
+They mostly wait for servers to start and stop: four processes at once take less than half the
+time of one on two cores. pytest-xdist does not work in a process that gevent has patched.
+"""
+
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+Run = tuple["subprocess.Popen[bytes]", IO[str]]
+
+PROCESSES = 4
+FOLDER = Path(__file__).parent
+
+
+def main() -> int:
+    """Return the exit status: 0 if all have passed."""
+    files = [path for path in sorted(FOLDER.rglob("test_*.py")) if "template" not in path.parts]
+    with ExitStack() as stack:
+        runs = [start(files[number::PROCESSES], stack) for number in range(PROCESSES)]
+        return max(finish(*run) for run in runs)
+
+
+def start(files: list[Path], stack: ExitStack) -> Run:
+    """Start pytest on these files; what it prints goes to a temporary file."""
+    output = stack.enter_context(tempfile.TemporaryFile("w+"))
+    command = [sys.executable, "-m", "pytest", *map(str, files)]
+    return subprocess.Popen(command, stdout=output, stderr=output), output
+
+
+def finish(process: "subprocess.Popen[bytes]", output: IO[str]) -> int:
+    """Wait for pytest to end, print what it printed, and return its exit status."""
+    status = process.wait()
+    output.seek(0)
+    sys.stdout.write(output.read())
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
