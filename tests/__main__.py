@@ -27,7 +27,7 @@ def main() -> int:
 
 def start(files: list[Path], stack: ExitStack) -> Run:
     """Start pytest on these files; what it prints goes to a temporary file."""
-    output = stack.enter_context(tempfile.TemporaryFile("w+"))
+    output = stack.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115  closed by the stack
     command = [sys.executable, "-m", "pytest", *map(str, files)]
     return subprocess.Popen(command, stdout=output, stderr=output), output
 
