@@ -85,7 +85,7 @@ def test_a_connection_that_cannot_be_set_up_is_not_pooled(
     def fail(self: Connection) -> None:
         self.query("SET SESSION no_such_variable = 1")
 
-    monkeypatch.setattr(Connection, "limit_statements", fail)
+    monkeypatch.setattr(Connection, "set_up", fail)
     for _ in range(settings.mysql.pool_size + 1):
         assert refused(mysql.value, "SELECT 1") == "MySQL is not available"
 

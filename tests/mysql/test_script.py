@@ -58,7 +58,7 @@ SCRIPTS = {
         "SELECT 1",  # the server strips a `;` at the end
         "SELECT 2",
     ],
-    "DELIMITER '//'\nSELECT 1//\nDELIMITER go\nSELECT 2\ngo\nSELECT 3": [
+    "DELIMITER //\nSELECT 1//\nDELIMITER go\nSELECT 2\ngo\nSELECT 3": [
         "SELECT 1",
         "SELECT 2",
         "SELECT 3",
@@ -121,8 +121,6 @@ def test_the_command_to_the_client_in_a_dump_of_mariadb_is_skipped() -> None:
         ("SELECT `a", "line 1: ` is not closed"),
         ("SELECT 1;\nSELECT\n/* ;", "line 3: /* is not closed"),
         ("/* ;", "line 1: /* is not closed"),
-        ("\nDELIMITER\nSELECT 1", "line 2: DELIMITER needs a word"),
-        ("DELIMITER \\\\\nSELECT 1", "line 1: DELIMITER needs a word without a backslash"),
     ],
 )
 def test_a_script_that_cannot_be_told_apart_is_refused(script: str, message: str) -> None:
@@ -133,8 +131,13 @@ def test_a_script_that_cannot_be_told_apart_is_refused(script: str, message: str
 
 def test_a_statement_knows_its_number_and_line() -> None:
     script = "-- a\n\nSELECT 1; SELECT\n2;\n/* b\n*/ DELIMITER //\n\nSELECT ';'// ;\n\n//\nSELECT 3"
-    found = [(statement.number, statement.line) for statement in statements(script)]
-    assert found == [(1, 3), (2, 3), (3, 8), (4, 8), (5, 11)]
+    assert [str(statement) for statement in statements(script)] == [
+        "statement 1 (line 3)",
+        "statement 2 (line 3)",
+        "statement 3 (line 8)",
+        "statement 4 (line 8)",
+        "statement 5 (line 11)",
+    ]
 
 
 @pytest.mark.parametrize(

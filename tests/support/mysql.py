@@ -19,7 +19,7 @@ from utils.mysql.pool import pool
 
 def in_use() -> int:
     """Return how many connections of this process's pool are lent."""
-    return pool().in_use
+    return pool().size - pool().slots.counter
 
 
 def close_idle() -> None:

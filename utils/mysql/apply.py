@@ -1,20 +1,18 @@
 """One migration: its statements one after another, all or nothing where MySQL can."""
 
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from pymysql import MySQLError
-from pymysql.constants import CR, ER
-from pymysql.cursors import DictCursor
+from pymysql.constants import ER
 
 from conf.current import settings
-from utils.errors import UnavailableError
 from utils.mysql.connection import Connection, options
+from utils.mysql.errors import code_of
 from utils.mysql.pool import kill
-from utils.mysql.rows import Row
 from utils.mysql.schema import MigrationError
 from utils.mysql.script import ScriptError, Statement, statements
 
@@ -22,48 +20,22 @@ from utils.mysql.script import ScriptError, Statement, statements
 # seconds, lets them pass for as many, and tries again.
 LOCK_WAIT = 1
 LOCK_ERRORS = {ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK}
-LOST_ERRORS = {CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST}
-NOTHING = "nothing of the file is done"
-HOLDERS = (
-    "SELECT trx_mysql_thread_id AS id, TIMESTAMPDIFF(SECOND, trx_started, NOW()) AS seconds"
-    " FROM information_schema.innodb_trx WHERE trx_mysql_thread_id <> CONNECTION_ID()"
-    " ORDER BY trx_started LIMIT 3"
-)
-
-
-def connect() -> Connection:
-    """Return a connection that has a limit for the login, and none for a statement."""
-    try:
-        return Connection(**options())
-    except (MySQLError, OSError, UnavailableError):
-        raise
-    except Exception as error:
-        place = f"{settings.mysql.host}:{settings.mysql.port}"
-        raise MigrationError(f"what answers at {place} is not MySQL ({error})") from None
-
-
-def query(connection: Connection, sql: Any, *values: Any) -> list[Row]:
-    """Send one statement, read its whole answer, and return its rows."""
-    with connection.cursor(DictCursor) as cursor:
-        cursor.execute(sql, values or None)
-        return list(cursor.fetchall())
+# What a failure leaves behind.
+NOTHING = "the file is rolled back"
+PART = "what ran before is done; if the answer was lost, this may be done too"
+UNKNOWN = "`migrate status` shows if it is done"
 
 
 def record(connection: Connection, name: str, checksum: str) -> None:
     """Record a migration; the file may have left the session in another database."""
     database = settings.mysql.database.replace("`", "``")
     insert = f"INSERT INTO `{database}`.migrations VALUES (%s, %s, %s, UTC_TIMESTAMP(3))"  # noqa: S608
-    query(connection, insert, name[:4], name, checksum)
+    connection.rows(insert, name[:4], name, checksum)
 
 
-def code_of(error: Exception) -> object:
-    """Return MySQL's number of the error."""
-    return error.args[0] if error.args else None
-
-
-def is_refusal(error: Exception) -> bool:
-    """Return whether MySQL refused the statement; or else its answer is missing or broken."""
-    return isinstance(error, MySQLError) and code_of(error) not in LOST_ERRORS
+def tell(line: str) -> None:
+    """Print what an operator has to know while the migration runs."""
+    sys.stderr.write(f"{line}\n")
 
 
 class Migration:
@@ -76,41 +48,27 @@ class Migration:
         except ScriptError as error:
             raise MigrationError(f"{name}, {error}") from None
         self.step: Statement | str = "before its first statement"
-        # What a failure leaves behind: if MySQL refused the step, and if its answer is missing.
-        self.refused = self.unclear = NOTHING
+        self.left = NOTHING
 
-    def apply(self, wait: float, tell: Callable[[str], object]) -> None:
-        """Run the statements and record the file.
+    def apply(self, wait: float) -> None:
+        """Run the statements and record the file; wait so many seconds for a table in use.
 
-        `wait` are the seconds to wait for a table that is in use; `tell` gets the lines that an
-        operator has to read meanwhile. Raises MigrationError, which says what is done.
+        Raises MigrationError, which says what is done.
         """
-        self.wait, self.tell = wait, tell
-        self.connection = connect()
-        self.check_sizes()
+        self.wait = wait
+        self.connection = Connection(**options())  # no limit for a statement
         try:
-            query(self.connection, f"SET lock_wait_timeout = {LOCK_WAIT}")
+            self.connection.rows(f"SET lock_wait_timeout = {LOCK_WAIT}")
             self.run()
         except Exception as error:
-            stays = self.refused if is_refusal(error) else self.unclear
-            raise MigrationError(f"{self.name}, {self.step}: {error}; {stays}") from None
+            raise MigrationError(f"{self.name}, {self.step}: {error}; {self.left}") from None
         except KeyboardInterrupt:
             with suppress(Exception):  # the server would go on with the statement
                 kill([self.connection])
-            message = f"{self.name}, {self.step}: interrupted; {self.unclear}"
+            message = f"{self.name}, {self.step}: interrupted; {self.left}"
             raise MigrationError(message) from None
         finally:
             self.connection.close()
-
-    def check_sizes(self) -> None:
-        """Refuse the file if it has a statement that is too large for the server."""
-        limit = self.connection.max_packet
-        for statement in self.script:
-            size = len(statement.data) + 1
-            if size >= limit:
-                raise MigrationError(
-                    f"{self.name}, {statement}: {size} bytes, but max_allowed_packet is {limit}"
-                )
 
     def run(self) -> None:
         """Run the file in a transaction, or say first what in it cannot be rolled back."""
@@ -119,7 +77,7 @@ class Migration:
             self.insist(self.run_in_transaction)
             return
         if len(self.script) > 1 or not alone.is_ddl:
-            self.tell(
+            tell(
                 f"{self.name} is not all or nothing: {alone} is committed by itself, or may be;"
                 " after a failure, what ran before it is done"
             )
@@ -127,41 +85,33 @@ class Migration:
 
     def run_in_transaction(self) -> None:
         """Run and record the file, or undo all of it."""
-        self.refused = self.unclear = NOTHING
+        self.left = NOTHING
         self.connection.begin()
         try:
             for statement in self.script:
                 self.send(statement)
             record(self.connection, self.name, self.checksum)
         except MySQLError:
-            self.roll_back()  # for another try, and to learn what it leaves behind
+            with suppress(MySQLError):  # the end of a connection rolls back as well
+                self.connection.rollback()
             raise
-        self.step, self.unclear = "COMMIT", "`migrate status` shows if it is done"
+        self.step, self.left = "COMMIT", UNKNOWN
         self.connection.commit()
-
-    def roll_back(self) -> None:
-        """Roll back; tables without transactions, such as MyISAM's, keep what was done."""
-        with suppress(MySQLError):  # the end of a connection rolls back as well
-            self.connection.rollback()
-            warnings = query(self.connection, "SHOW WARNINGS")
-            if ER.WARNING_NOT_COMPLETE_ROLLBACK in [warning["Code"] for warning in warnings]:
-                self.refused = "what it did to tables without transactions is done, the rest is not"
 
     def run_each(self) -> None:
         """Run the statements, each for itself, then record the file."""
+        self.left = PART
         for statement in self.script:
-            self.unclear = f"{self.refused}; the schema shows if this one is done"
             self.insist(partial(self.send, statement))
-            self.refused = f"the file is done up to {statement}"
-        self.step, self.unclear = "to be recorded", self.refused
+        self.step = "to be recorded"
         self.connection.commit()  # what a transaction of the file's own left open
-        with connect() as fresh:  # this session may have LOCK TABLES
+        with Connection(**options()) as fresh:  # this session may have LOCK TABLES
             record(fresh, self.name, self.checksum)
 
     def send(self, statement: Statement) -> None:
         """Send a statement."""
         self.step = statement
-        query(self.connection, statement.data)
+        self.connection.rows(statement.data)
 
     def insist(self, attempt: Callable[[], None]) -> None:
         """Try again while a lock is in the way, until `wait` is over."""
@@ -176,15 +126,6 @@ class Migration:
                 if not in_the_way or time.monotonic() > give_up_at:
                     raise
             if not told:
-                self.tell(f"{self.name}, {self.step} waits for a lock{self.holders()}")
+                tell(f"{self.name}, {self.step} waits for a lock")
                 told = True
             time.sleep(LOCK_WAIT)
-
-    def holders(self) -> str:
-        """Return who has transactions; MySQL tells it to those with the PROCESS privilege."""
-        with suppress(MySQLError):
-            rows = query(self.connection, HOLDERS)
-            return "".join(
-                f", connection {r['id']} has a transaction for {r['seconds']} s" for r in rows
-            )
-        return ""

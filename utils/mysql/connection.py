@@ -14,12 +14,15 @@ from typing import Any
 
 import pymysql
 from gevent import monkey
+from pymysql import MySQLError
 from pymysql.constants import ER, SERVER_STATUS
-from pymysql.err import OperationalError
+from pymysql.cursors import DictCursor
+from pymysql.err import InterfaceError, OperationalError
 
 from conf.current import settings
 from utils.context import fail_after
 from utils.errors import UnavailableError
+from utils.mysql.rows import Row
 
 poll = monkey.get_original("select", "poll")  # gevent's would switch to another greenlet
 
@@ -79,29 +82,35 @@ class Connection(pymysql.connections.Connection):
         try:
             with fail_after(limit, TimeoutError(f"not connected within {limit:g} s")):
                 super().connect(sock)
-                self.limit_statements()
-                self.autocommit(True)  # the server's init_connect may have changed it
-                self.identify_server()
+                self.set_up()
             self.connected_at = time.monotonic()
+        except (MySQLError, OSError):
+            raise
+        except Exception as error:  # struct.error, IndexError and others
+            message = f"what answers at {self.host}:{self.port} is not MySQL ({error})"
+            raise InterfaceError(message) from None
         finally:
             if not self.connected_at:
                 self.close()
 
-    def limit_statements(self) -> None:
-        """Set the server's own limit: it also holds if a KILL cannot reach the server."""
-        seconds = self.statement_timeout
-        with self.cursor() as cursor:
-            if "MariaDB" in self.server_version:
-                cursor.execute(f"SET SESSION max_statement_time = {seconds:f}")
-            else:
-                cursor.execute(f"SET SESSION max_execution_time = {seconds * 1000:.0f}")
+    def set_up(self) -> None:
+        """Limit statements, and ask what distinguishes the server from others at its address."""
+        limit = self.statement_timeout  # the server's own also holds if a KILL cannot reach it
+        if "MariaDB" in self.server_version:
+            self.rows(f"SET SESSION max_statement_time = {limit:f}")
+        else:
+            self.rows(f"SET SESSION max_execution_time = {limit * 1000:.0f}")
+        (row,) = self.rows("SELECT @@hostname AS host, @@port AS port, @@max_allowed_packet AS max")
+        self.server_id = (row["host"], row["port"])
+        self.max_packet = row["max"]
+        # Last: the server's init_connect may have changed it, which an answer has to tell first.
+        self.autocommit(True)
 
-    def identify_server(self) -> None:
-        """Ask what distinguishes the server from others at its address, and for its limit."""
-        with self.cursor() as cursor:
-            cursor.execute("SELECT @@hostname, @@port, @@max_allowed_packet")
-            hostname, port, self.max_packet = cursor.fetchone() or ("", 0, 0)
-        self.server_id = (hostname, port)
+    def rows(self, sql: str | bytes, *values: Any) -> list[Row]:
+        """Send a statement, read its whole answer, and return its rows."""
+        with self.cursor(DictCursor) as cursor:
+            cursor.execute(sql, values or None)  # type: ignore[arg-type]  # bytes go in too
+            return list(cursor.fetchall())
 
     def query(self, sql: Any, unbuffered: bool = False) -> int:
         """Send a statement, unless it is too large.

@@ -1,8 +1,5 @@
 """What MySQL's errors mean, and how they are shown."""
 
-from functools import cache
-from typing import Any
-
 from pymysql import MySQLError
 from pymysql.constants import ER
 from pymysql.err import IntegrityError, ProgrammingError
@@ -36,25 +33,18 @@ DUPLICATE_KEY_ERRORS = {ER.DUP_ENTRY, 1586}
 # Errors whose words contain names and numbers of MySQL's, and no value of a statement.
 ERRORS_WITHOUT_VALUES = {
     ER.BAD_NULL_ERROR,
-    ER.BAD_DB_ERROR,
     ER.BAD_FIELD_ERROR,
-    ER.TABLE_EXISTS_ERROR,
     ER.NO_SUCH_TABLE,
-    ER.SP_DOES_NOT_EXIST,
     ER.NO_DEFAULT_FOR_FIELD,
     ER.DATA_TOO_LONG,
     ER.WARN_DATA_OUT_OF_RANGE,
-    ER.WARN_DATA_TRUNCATED,
     ER.NO_REFERENCED_ROW_2,
     ER.ROW_IS_REFERENCED_2,
-    ER.ACCESS_DENIED_ERROR,
-    ER.DBACCESS_DENIED_ERROR,
     ER.TABLEACCESS_DENIED_ERROR,
-    ER.COLUMNACCESS_DENIED_ERROR,
     ER.NET_PACKET_TOO_LARGE,
-    ER.OPTION_PREVENTS_STATEMENT,
     ER.CONSTRAINT_FAILED,  # MariaDB's of a CHECK
     3819,  # MySQL's
+    *CONNECTION_ERRORS,
     *RETRYABLE_ERRORS,
 }
 NAMES = {code: name for name, code in vars(ER).items() if isinstance(code, int)}
@@ -78,25 +68,19 @@ class StatementError(MySQLError):
     @property
     def code(self) -> int:
         """MySQL's number of the error; 0 if the statement was wrong before it was sent."""
-        code = self.args[0] if self.args else 0
-        return code if isinstance(code, int) else 0
+        return code_of(self)
 
     def __str__(self) -> str:
-        if settings.log.sql_values or not self.is_from_server or self.code in ERRORS_WITHOUT_VALUES:
-            return super().__str__()
-        return f"({self.code}, {self.summary!r})"
+        quotes_values = is_from_server(self.code) and self.code not in ERRORS_WITHOUT_VALUES
+        if quotes_values and not settings.log.sql_values:
+            return f"({self.code}, {self.summary()!r})"
+        return super().__str__()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self})"
 
-    @property
-    def is_from_server(self) -> bool:
-        """Whether it is the server's error; those from 2000 to 2999 are the client's own."""
-        return 1000 <= self.code < 2000 or self.code >= 3000
-
-    @property
     def summary(self) -> str:
-        """The message, without values."""
+        """Return the message without values."""
         return f"{NAMES.get(self.code, 'refused')}; LOG_SQL_VALUES=1 shows MySQL's message"
 
 
@@ -112,33 +96,35 @@ class DuplicateKeyError(StatementError, IntegrityError):
         before, _, rest = str(self.args[1]).rpartition("'")
         return "" if rest else before.rpartition("'")[2].rpartition(".")[2]
 
-    @property
     def summary(self) -> str:
-        """The message, without the value."""
         return f"Duplicate entry '...' for key '{self.key}'"
 
 
-@cache
-def statement_error(cls: Any) -> type[StatementError]:
-    """Return a StatementError that `except` also catches as PyMySQL's own class."""
-    return type(cls.__name__, (StatementError, cls), {})
+def code_of(error: MySQLError) -> int:
+    """Return MySQL's number of an error, or 0."""
+    code = error.args[0] if error.args else 0
+    return code if isinstance(code, int) else 0
+
+
+def is_from_server(code: int) -> bool:
+    """Return whether it is the server's error; those from 2000 to 2999 are the client's own."""
+    return 1000 <= code < 2000 or code >= 3000
+
+
+def is_refusal(error: MySQLError) -> bool:
+    """Return whether the statement alone failed, at the server or before it was sent."""
+    code = code_of(error)
+    if code == 0:
+        return isinstance(error, ProgrammingError)  # values that do not fit the statement
+    return is_from_server(code) and code not in CONNECTION_ERRORS
 
 
 def as_statement_error(error: MySQLError) -> StatementError:
     """Return PyMySQL's error as one that shows no values."""
-    code = error.args[0] if error.args else 0
-    own: Any = type(error)
-    cls = DuplicateKeyError if code in DUPLICATE_KEY_ERRORS else statement_error(own)
+    cls = DuplicateKeyError if code_of(error) in DUPLICATE_KEY_ERRORS else StatementError
     copy = cls(*error.args)
     vars(copy).update(vars(error))  # its sqlstate
     return copy
-
-
-def is_statement_error(error: StatementError) -> bool:
-    """Return whether the statement alone failed, at the server or before it was sent."""
-    if error.code == 0:
-        return isinstance(error, ProgrammingError)  # values that do not fit the statement
-    return error.is_from_server and error.code not in CONNECTION_ERRORS
 
 
 def unavailable(

@@ -10,14 +10,15 @@ from pymysql import MySQLError
 from pymysql.cursors import DictCursor
 
 from conf.current import settings
+from utils.errors import UnavailableError
 from utils.log import logger
 from utils.mysql.connection import Connection
 from utils.mysql.errors import (
     RETRYABLE_ERRORS,
     RetryableError,
-    StatementError,
     as_statement_error,
-    is_statement_error,
+    code_of,
+    is_refusal,
     unavailable,
 )
 from utils.mysql.rows import Row
@@ -47,17 +48,11 @@ def execute(
         try:
             return send(cursor, sql, values, many)
         except MySQLError as raised:
-            error = as_statement_error(raised)
-            if not is_intact(connection, error):
-                connection.close()
+            error = translate(connection, sql, raised)
         except BaseException:  # also a timeout of gevent's
             connection.close()
             raise
-    if is_undone(connection, sql, error):
-        raise unavailable(error, RetryableError) from error
-    if error.code in RETRYABLE_ERRORS or not is_statement_error(error):
-        raise unavailable(error) from error
-    raise error
+    raise error  # out here, for a traceback would show PyMySQL's error with its values
 
 
 def send(cursor: DictCursor, sql: str, values: Sequence[Any], many: bool) -> Result:
@@ -72,24 +67,20 @@ def send(cursor: DictCursor, sql: str, values: Sequence[Any], many: bool) -> Res
     return result
 
 
-def is_intact(connection: Connection, error: StatementError) -> bool:
-    """Return whether the session goes on as if the statement had not been sent.
-
-    A transaction does not: MySQL may have rolled all of it back, and what came next would be
-    committed alone.
-    """
-    undone = error.code in RETRYABLE_ERRORS and not connection.is_idle
-    return is_statement_error(error) and not undone
-
-
-def is_undone(connection: Connection, sql: str, error: StatementError) -> bool:
-    """Return whether nothing of the statement, and of the transaction around it, is written.
-
-    Outside a transaction that is known of a single statement only: a procedure commits each of its
-    own.
-    """
-    one = not connection.is_idle or SINGLE_STATEMENT.match(sql)
-    return bool(one) and error.code in RETRYABLE_ERRORS
+def translate(connection: Connection, sql: str, raised: MySQLError) -> Exception:
+    """Return the room's own error, and close the connection if its session cannot go on."""
+    error = as_statement_error(raised)
+    if code_of(raised) in RETRYABLE_ERRORS:
+        in_transaction = not connection.is_idle
+        if in_transaction:  # MySQL rolled back: what came next would be committed alone
+            connection.close()
+        # By itself, a procedure may have committed a part of its work.
+        undone = in_transaction or SINGLE_STATEMENT.match(sql)
+        return unavailable(error, RetryableError if undone else UnavailableError)
+    if is_refusal(raised):
+        return error
+    connection.close()
+    return unavailable(error)
 
 
 def log(cursor: DictCursor, sql: str, values: Sequence[Any], milliseconds: float) -> None:

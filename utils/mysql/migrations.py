@@ -11,14 +11,12 @@ if __name__ == "__main__":
 
 import argparse
 import signal
-import sys
-from functools import partial
 
 import gevent
 
 from conf.current import settings
-from utils.mysql.apply import Migration, connect, query
-from utils.mysql.connection import Connection
+from utils.mysql.apply import Migration
+from utils.mysql.connection import Connection, options
 from utils.mysql.schema import FAULTS, MigrationError, applied, checksum, known, pending
 
 TABLE = """CREATE TABLE IF NOT EXISTS migrations (
@@ -31,24 +29,22 @@ TABLE = """CREATE TABLE IF NOT EXISTS migrations (
 
 def lock(connection: Connection, seconds: float) -> None:
     """Keep other hosts out; the server lets them in when this connection ends."""
-    query(connection, "SET wait_timeout = 31536000")  # it idles while the migrations run
+    connection.rows("SET wait_timeout = 31536000")  # it idles while the migrations run
     name = f"migrations of {settings.mysql.database}"[:64]
-    if not query(connection, "SELECT GET_LOCK(%s, %s) AS got", name, seconds)[0]["got"]:
+    if not connection.rows("SELECT GET_LOCK(%s, %s) AS got", name, seconds)[0]["got"]:
         raise MigrationError(f"another migrate is still at work after {seconds:g} s")
 
 
 def migrate(wait: float) -> None:
     """Apply what is pending, one `migrate` at a time, and print a line for each."""
     texts = known()
-    connection = connect()
+    connection = Connection(**options())
     lock(connection, wait)
-    query(connection, TABLE)
-    todo = [
-        Migration(name, texts[name], checksum(texts[name]))
-        for name in pending(texts, applied(partial(query, connection)))
-    ]
+    connection.rows(TABLE)
+    names = pending(texts, applied(connection.rows))
+    todo = [Migration(name, texts[name], checksum(texts[name])) for name in names]
     for migration in todo:
-        migration.apply(wait, partial(print, file=sys.stderr, flush=True))
+        migration.apply(wait)
         print(f"applied {migration.name}", flush=True)
     if not todo:
         print("the schema is up to date")
@@ -56,7 +52,7 @@ def migrate(wait: float) -> None:
 
 def status() -> None:
     """Print each migration with the time it was applied, or as pending."""
-    texts, done = known(), applied(partial(query, connect()))
+    texts, done = known(), applied(Connection(**options()).rows)
     for name in sorted({*texts, *done}):
         print(f"{done[name]['applied']:%Y-%m-%d %H:%M:%S} UTC" if name in done else "pending", name)
     pending(texts, done)

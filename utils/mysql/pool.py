@@ -42,11 +42,6 @@ class Pool:
         )
         self.to_kill: list[tuple[Connection, PooledDedicatedDBConnection]] = []
 
-    @property
-    def in_use(self) -> int:
-        """How many connections are lent."""
-        return self.size - self.slots.counter
-
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """Lend a connection that is connected; raise UnavailableError if none is free in time."""
@@ -105,7 +100,7 @@ def connect(connection: Connection) -> None:
     """Connect, or raise UnavailableError."""
     try:
         connection.connect()
-    except Exception as error:  # what speaks another protocol also raises struct.error and others
+    except (MySQLError, OSError) as error:
         raise unavailable(error) from error
 
 
@@ -115,19 +110,14 @@ def kill(connections: Sequence[Connection]) -> None:
     Their ids are the server's own: another one behind the same address, or the same one after a
     restart, has given them to others.
     """
-    killer = Connection(**options(), read_timeout=2, write_timeout=2)
-    try:
-        with killer.cursor() as cursor:
-            cursor.execute("SHOW GLOBAL STATUS LIKE 'Uptime'")
-            ((_, uptime),) = cursor.fetchall()
-            started_at = time.monotonic() - int(uptime)
-            for connection in connections:
-                same = connection.server_id == killer.server_id
-                if same and started_at <= connection.connected_at:
-                    with suppress(MySQLError):  # most have ended by themselves
-                        cursor.execute(f"KILL {connection.server_thread_id[0]:d}")
-    finally:
-        killer.close()
+    with Connection(**options(), read_timeout=2, write_timeout=2) as killer:
+        (row,) = killer.rows("SHOW GLOBAL STATUS LIKE 'Uptime'")
+        started_at = time.monotonic() - int(row["Value"])
+        for connection in connections:
+            same = connection.server_id == killer.server_id
+            if same and started_at <= connection.connected_at:
+                with suppress(MySQLError):  # most have ended by themselves
+                    killer.rows(f"KILL {connection.server_thread_id[0]:d}")
 
 
 pool = per_process(Pool)

@@ -1,14 +1,8 @@
-"""MySQL: statements, each in one round trip, and transactions.
+"""MySQL: statements, each in one round trip, and transactions; docs/mysql.md has examples.
 
-    order = mysql.row("SELECT * FROM orders WHERE order_id = %s", 7, into=Order)
-    with mysql.transaction() as tx:
-        tx.execute("UPDATE accounts SET cents = cents - %s WHERE id = %s", 100, 1)
-        tx.execute("UPDATE accounts SET cents = cents + %s WHERE id = %s", 100, 2)
-
-Values are always parameters: a `%s` in the statement for each, and then `%%` for a percent sign.
-No statement is sent twice. Raises UnavailableError if MySQL is down or full: a write may then be
-done or not, unless it is a RetryableError. What MySQL refuses raises PyMySQL's errors, which are
-StatementErrors here. docs/mysql.md has more.
+Values are always parameters, and no statement is sent twice. Raises UnavailableError if MySQL is
+down or full: a write may then be done or not, unless it is a RetryableError. Raises StatementError
+for what MySQL refuses.
 """
 
 from collections.abc import Iterator, Sequence
@@ -82,9 +76,7 @@ class Transaction(Queries):
                 raise RuntimeError("the transaction is over")
             result = execute(connection, sql, values, many)
             if connection.is_idle:
-                raise RuntimeError(
-                    f"the statement ended the transaction that it was part of: {sql}"
-                )
+                raise RuntimeError(f"the statement ended the transaction it was part of: {sql}")
             return result
 
     def commit(self, connection: Connection) -> None:

@@ -23,7 +23,7 @@ FLAGS = re.DOTALL | re.VERBOSE | re.ASCII
 # Before a statement the client also takes `--x` for a comment, and MariaDB's dumps begin with a
 # command to the client itself.
 BLANK = re.compile(rf"(?:\s++ | {COMMENT} | --[^\n]*+ | /\*M!999999\\-.*?\*/)*+", FLAGS)
-DELIMITER = re.compile(r"delimiter(?:[ \t]+([^\n]*))?(?:\n|\Z)", re.IGNORECASE)
+DELIMITER = re.compile(r"delimiter[ \t]+(\S+)[^\n]*\n?", re.IGNORECASE)
 EXECUTABLE = re.compile(r"/\*M?!\d*(.*)\*/", re.DOTALL)
 # Statements that a ROLLBACK undoes. Others commit by themselves, may hold one that does (CALL,
 # EXECUTE), or begin and end transactions of their own.
@@ -43,14 +43,15 @@ class ScriptError(Exception):
 
 
 class Statement(NamedTuple):
-    """A statement, its number in the script, and the line that it begins on."""
+    """A statement, its number in the script, and where it begins."""
 
     number: int
-    line: int
     sql: str
+    script: str
+    start: int
 
     def __str__(self) -> str:
-        return f"statement {self.number} (line {self.line})"
+        return f"statement {self.number} (line {line_at(self.script, self.start)})"
 
     @property
     def data(self) -> bytes:
@@ -71,21 +72,15 @@ class Statement(NamedTuple):
 
 def statements(text: str) -> Iterator[Statement]:
     """Yield the statements, without their delimiters and the comments before them."""
-    position, line, number, delimiter = 0, 1, 0, ";"
-    while True:
-        start = end_of(BLANK, text, position)
-        line += text.count("\n", position, start)
-        if start == len(text):
-            return
+    position, number, delimiter = 0, 0, ";"
+    while (start := end_of(BLANK, text, position)) < len(text):
         if command := DELIMITER.match(text, start):
-            delimiter, position = read_delimiter(command[1], line), command.end()
-            line += text.count("\n", start, position)
+            delimiter, position = command[1], command.end()
             continue
-        end, position = find_end(text, start, line, delimiter)
+        end, position = find_end(text, start, delimiter)
         if end > start:  # `;;` has nothing in between
             number += 1
-            yield Statement(number, line, text[start:end].rstrip())
-        line += text.count("\n", start, position)
+            yield Statement(number, text[start:end].rstrip(), text, start)
 
 
 def end_of(pattern: re.Pattern[str], text: str, position: int) -> int:
@@ -94,24 +89,19 @@ def end_of(pattern: re.Pattern[str], text: str, position: int) -> int:
     return match.end() if match else position
 
 
-def read_delimiter(argument: str | None, line: int) -> str:
-    """Return what a DELIMITER command sets: its first word, which may be quoted."""
-    words = (argument or "").split()
-    delimiter = words[0].strip("'\"`") if words else ""
-    if not delimiter or "\\" in delimiter:
-        raise ScriptError(f"line {line}: DELIMITER needs a word without a backslash")
-    return delimiter
-
-
-def find_end(text: str, start: int, line: int, delimiter: str) -> tuple[int, int]:
+def find_end(text: str, start: int, delimiter: str) -> tuple[int, int]:
     """Return where the statement ends, and where the text goes on after its delimiter."""
     for part in parts(delimiter).finditer(text, start):
         if part["open"]:
-            line += text.count("\n", start, part.start())
+            line = line_at(text, part.start())
             raise ScriptError(f"line {line}: {part['open']} is not closed")
         if part["end"]:
             return part.start(), part.end()
     return len(text), len(text)
+
+
+def line_at(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
 
 
 @cache
