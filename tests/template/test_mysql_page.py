@@ -4,14 +4,18 @@ import re
 from typing import Any
 
 import msgspec
+import pytest
 
+import utils.errors
+import utils.mysql
 from api import Order
 from conf.groups import MySQL
 from tests.support.mysql import close_idle
 from tests.support.proxy import Proxy
 from tests.support.service import ROOT
 from utils.dev.servers import MariaDB
-from utils.mysql import RetryableError, mysql
+from utils.errors import ConflictError
+from utils.mysql import mysql
 
 PAGE = (ROOT / "docs/mysql.md").read_text()
 CREATE = (ROOT / "conf/migrations/0001_create_orders.sql").read_text()
@@ -23,14 +27,19 @@ def test_the_examples_run(mariadb: MariaDB, mysql_proxy: Proxy) -> None:
         "USE pyserver",
         "CREATE OR REPLACE TABLE accounts (id INT PRIMARY KEY, cents INT)",
         "INSERT INTO accounts VALUES (1, 100), (2, 0)",
+        "CREATE OR REPLACE TABLE users (id INT AUTO_INCREMENT PRIMARY KEY, email VARCHAR(99),"
+        " UNIQUE KEY email (email))",
         "INSERT INTO orders (order_id, item, quantity) VALUES (7, 'tea', 1)",
     )
     close_idle()
-    names: dict[str, Any] = {"mysql": mysql, "Order": Order, "RetryableError": RetryableError}
+    names: dict[str, Any] = {"Order": Order, **vars(utils.errors), **vars(utils.mysql)}
     mysql.execute("ALTER TABLE orders ALTER quantity SET DEFAULT 1")
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
         exec(block, names)
     names["transfer"]()
+    assert names["register"]("eve@example.org") == 1
+    with pytest.raises(ConflictError, match="taken"):
+        names["register"]("eve@example.org")
     assert mysql.rows("SELECT cents FROM accounts ORDER BY id") == [{"cents": 0}, {"cents": 100}]
     assert mysql.value("SELECT COUNT(*) FROM orders") == 4
     close_idle()

@@ -60,13 +60,10 @@ class Migration:
         try:
             self.connection.rows(f"SET lock_wait_timeout = {LOCK_WAIT}")
             self.run()
-        except Exception as error:
-            raise MigrationError(f"{self.name}, {self.step}: {error}; {self.left}") from None
-        except KeyboardInterrupt:
-            with suppress(Exception):  # the server would go on with the statement
+        except (Exception, KeyboardInterrupt) as error:
+            with suppress(Exception):  # the server would go on with a statement
                 kill([self.connection])
-            message = f"{self.name}, {self.step}: interrupted; {self.left}"
-            raise MigrationError(message) from None
+            raise MigrationError(f"{self.name}, {self.step}: {error}; {self.left}") from None
         finally:
             self.connection.close()
 
@@ -109,7 +106,6 @@ class Migration:
             record(fresh, self.name, self.checksum)
 
     def send(self, statement: Statement) -> None:
-        """Send a statement."""
         self.step = statement
         self.connection.rows(statement.data)
 

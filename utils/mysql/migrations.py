@@ -59,24 +59,21 @@ def status() -> None:
 
 
 def main() -> None:
-    """Do what the command line says."""
     parser = argparse.ArgumentParser(prog="sh run.sh migrate")
     parser.add_argument("verb", nargs="?", choices=["status"])
-    parser.add_argument(
-        "--wait", type=float, default=60, help="seconds to wait for another one, or for a lock"
-    )
+    wait = "seconds to wait for another one, or for a lock"
+    parser.add_argument("--wait", type=float, default=60, help=wait)
     arguments = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):  # Python's own would be printed by gevent
-        gevent.signal_handler(number, gevent.kill, gevent.getcurrent(), KeyboardInterrupt)
+        interrupt = KeyboardInterrupt("interrupted")
+        gevent.signal_handler(number, gevent.kill, gevent.getcurrent(), interrupt)
     try:
         if arguments.verb == "status":
             status()
         else:
             migrate(arguments.wait)
-    except FAULTS as error:
+    except (*FAULTS, KeyboardInterrupt) as error:
         raise SystemExit(f"migrate: {error}") from None
-    except KeyboardInterrupt:
-        raise SystemExit("migrate: interrupted") from None
     except Exception as error:  # a fault of ours; an operator is no better off with a traceback
         raise SystemExit(f"migrate: {type(error).__name__}: {error}") from None
 

@@ -97,7 +97,6 @@ class Pool:
 
 
 def connect(connection: Connection) -> None:
-    """Connect, or raise UnavailableError."""
     try:
         connection.connect()
     except (MySQLError, OSError) as error:

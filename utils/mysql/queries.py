@@ -25,7 +25,6 @@ class Queries:
     """rows, row, value, execute, execute_many: one statement each."""
 
     def run(self, sql: str, values: Sequence[Any], many: bool = False) -> Result:
-        """Send one statement."""
         raise NotImplementedError
 
     @overload
