@@ -3,6 +3,7 @@
 import gevent
 import pytest
 
+from conf.current import settings
 from tests.support.cache import Store, Thing
 from tests.support.service import wait_until
 from utils.cache import client
@@ -17,7 +18,7 @@ def test_a_change_is_seen_by_all_that_come_after_it(
 ) -> None:
     workers = [store.worker(), store.worker()]
     if uncertain:
-        workers[1].mark_uncertain("thing:a")
+        workers[1].invalidate_key("thing:a", settings.uncertain_seconds)
     store.hold()
     early = gevent.spawn(workers[0], "a")
     wait_until(lambda: store.loads == 1)
@@ -64,9 +65,9 @@ def test_after_a_change_that_failed_nothing_is_stored_while_it_may_still_be_made
     assert here("a") == there("a") == Thing("a", 1)
     store.things["a"] = Thing("a", 2)  # MySQL had not given up yet
     assert here("a") == there("a") == Thing("a", 2)
-    left = client().pttl("thing:a:lock")
+    left = client().pttl("thing:a#lock")
     assert uncertain_for_long / 2 * 1000 < left <= uncertain_for_long * 1000
-    client().delete("thing:a:lock")
+    client().delete("thing:a#lock")
     store.loads = 0
     assert [here("a"), there("a")] == [Thing("a", 2)] * 2
     assert store.loads == 1

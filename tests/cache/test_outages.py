@@ -107,7 +107,7 @@ def test_a_change_that_failed_while_redis_was_down_stays_uncertain_when_it_is_ba
     assert load("a") == Thing("a", 1)
     store.things["a"] = Thing("a", 2)  # MySQL made the change after all
     assert load("a") == Thing("a", 2)
-    assert client().get("thing:a:lock") == b"uncertain"
+    assert client().get("thing:a#lock") == b"uncertain"
 
 
 def test_thousands_of_pending_deletes_are_delivered_before_anything_is_read(

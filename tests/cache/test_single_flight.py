@@ -98,7 +98,7 @@ def test_a_lock_that_no_lease_can_have_left_holds_nobody_up(
     store: Store, milliseconds: int | None
 ) -> None:
     """Redis's clock was set back by an hour: its keys live for an hour longer."""
-    client().set("thing:a:lock", "of a dead worker", px=milliseconds)
+    client().set("thing:a#lock", "of a dead worker", px=milliseconds)
     with request_deadline(20):
         assert store.worker()("a") == Thing("a", 1)
     assert client().exists("thing:a")

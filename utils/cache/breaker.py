@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 
 import gevent
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from conf.current import settings
-from utils.cache.redis import client, connection_options
+from utils.cache.redis import client
 from utils.cache.scripts import INVALIDATE, lock_key
 from utils.context import fail_after, per_process
 from utils.errors import UnavailableError
@@ -22,14 +20,10 @@ PROBE_SECONDS = 0.5
 BATCH = 1000  # keys that one script deletes; Redis serves nobody else meanwhile
 
 
-class CircuitOpenError(Exception):
-    """Redis is down, or refuses the command: do without it."""
-
-
 class PendingDelete(NamedTuple):
     """A key that has to be deleted; the times are those of time.monotonic()."""
 
-    needless_at: float  # by then the value has expired
+    expires_at: float  # by then its value is gone in any case
     uncertain_until: float  # until then nothing may be stored
 
 
@@ -45,16 +39,16 @@ class Breaker:
         self.pending_deletes: dict[str, PendingDelete] = {}
 
     def run(self, *args: Any) -> Any:
-        """Run a command within REDIS_TIMEOUT as a whole, or raise CircuitOpenError."""
+        """Return the reply to a command, or None if Redis is down or refuses it."""
         if self.open or not settings.redis.host:
-            raise CircuitOpenError
+            return None
         try:
             return command(*args)
         except redis.ResponseError as error:  # out of memory, no permission: Redis is there
             logger.warning("Redis: %s", error)
         except Exception as error:  # redis-py raises many others if the answer is not RESP
             self.open_circuit(error)
-        raise CircuitOpenError
+        return None
 
     def invalidate(self, key: str, max_age: float, uncertain: float = 0.0) -> None:
         """Delete a key and the lock beside it: now, or as soon as Redis is back.
@@ -69,11 +63,10 @@ class Breaker:
             return
         try:
             self.deliver({key: pending})
-        except Exception as error:
-            self.open_circuit(error)
         except BaseException as error:
             self.open_circuit(error)
-            raise
+            if not isinstance(error, Exception):
+                raise
 
     def note(self, key: str, max_age: float, uncertain: float) -> PendingDelete:
         """Note a key that has to be deleted, and return the note."""
@@ -100,25 +93,26 @@ class Breaker:
         if not self.open:
             self.open = True
             gevent.spawn(self.probe)
-            logger.warning("Redis is away: %s: %s", type(error).__name__, error)
+            reason = getattr(error, "detail", "") or f"{type(error).__name__}: {error}"
+            logger.warning("Redis is away: %s", reason)
             client().connection_pool.disconnect(inuse_connections=False)
 
     def probe(self) -> None:
         """Close the circuit as soon as Redis answers, and what is pending was deleted."""
         while self.open:
             gevent.sleep(PROBE_SECONDS)
-            self.drop_needless()
+            self.drop_expired()
             with suppress(Exception):  # whatever it is, this has to go on
-                ping()
+                command("PING")
                 while batch := dict(islice(self.pending_deletes.items(), BATCH)):
                     self.deliver(batch)
                 self.open = False
                 logger.warning("Redis is back")
 
-    def drop_needless(self) -> None:
+    def drop_expired(self) -> None:
         """Drop the notes of values that have expired by themselves."""
         now = time.monotonic()
-        needed = {key: note for key, note in self.pending_deletes.items() if note.needless_at > now}
+        needed = {key: note for key, note in self.pending_deletes.items() if note.expires_at > now}
         self.pending_deletes = needed
 
 
@@ -126,19 +120,7 @@ def command(*args: Any) -> Any:
     """Run a command within REDIS_TIMEOUT; the waits for a free connection and for TCP count too."""
     limit = settings.redis.timeout
     with fail_after(limit, UnavailableError(f"no answer within {limit:g} s")):
-        return client().execute_command(*args)  # type: ignore[no-untyped-call]
-
-
-def ping() -> None:
-    """Ask for a sign of life, on a connection of its own: the pool's may all be in use.
-
-    While Redis is down that fails every PROBE_SECONDS; it should not be logged each time.
-    """
-    with (
-        fail_after(settings.redis.timeout, UnavailableError()),
-        redis.Redis(**connection_options(), retry=Retry(NoBackoff(), 0)) as probe,
-    ):
-        probe.ping()
+        return client().execute_command(*args)
 
 
 breaker = per_process(Breaker)

@@ -15,7 +15,6 @@ import inspect
 import warnings
 from collections.abc import Callable
 from math import inf
-from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
 
 import gevent
@@ -23,8 +22,8 @@ import msgspec
 
 from conf.current import settings
 from utils.cache.breaker import breaker
-from utils.cache.keys import check_pattern, key_for, overlap
-from utils.cache.lease import get, load_and_store
+from utils.cache.keys import check_pattern, claim, key_for
+from utils.cache.lease import load_and_store
 from utils.cache.single_flight import SingleFlight
 from utils.context import per_process
 from utils.errors import ServiceError
@@ -32,9 +31,6 @@ from utils.log import logger
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-# The patterns of the modules' functions, by the functions' names.
-patterns: dict[str, str] = {}
 
 
 def cached(key: str, ttl: float) -> Callable[[Callable[P, T]], "CachedFunction[P, T]"]:
@@ -52,7 +48,7 @@ class CachedFunction(Generic[P, T]):
     def __init__(self, function: Callable[P, T], pattern: str, ttl: float) -> None:
         functools.update_wrapper(self, function)
         self.function, self.pattern, self.ttl = function, pattern, ttl
-        self.name = f"{self.__module__}.{getattr(function, '__qualname__', repr(function))}"
+        self.name = f"{function.__module__}.{function.__qualname__}"
         self.signature = inspect.signature(function)
         check_pattern(pattern, self.signature)
         if not 0 < ttl < inf:
@@ -69,7 +65,7 @@ class CachedFunction(Generic[P, T]):
             return self.encode(self.function(*args, **kwargs))
 
         key = self.key_for(*args, **kwargs)
-        value = get(key)
+        value = breaker().run("GET", key)
         if value is None:
             value = self.flights().load_once(key, lambda: load_and_store(key, load, self.ttl))
         try:
@@ -112,10 +108,6 @@ class CachedFunction(Generic[P, T]):
         """Delete a result, at once or when Redis is back; store none for `uncertain` seconds."""
         breaker().invalidate(key, self.ttl + settings.request_timeout, uncertain)
 
-    def mark_uncertain(self, key: str) -> None:
-        """Delete a result of which nobody knows whether it was changed, or still will be."""
-        self.invalidate_key(key, settings.uncertain_seconds)
-
 
 class Invalidation:
     """What `invalidating` returns; it does its work at the end of a `with`."""
@@ -127,18 +119,13 @@ class Invalidation:
     def __enter__(self) -> None:
         self.entered = True
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None or is_refusal(error):
-            self.function.invalidate_key(self.key)
-        elif isinstance(error, Exception):
-            self.function.mark_uncertain(self.key)
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        certain = error is None or is_refusal(error)
+        uncertain = 0.0 if certain else settings.uncertain_seconds
+        if error is None or isinstance(error, Exception):
+            self.function.invalidate_key(self.key, uncertain)
         else:  # the time is up, and none is left to wait for Redis
-            gevent.spawn(self.function.mark_uncertain, self.key)
+            gevent.spawn(self.function.invalidate_key, self.key, uncertain)
 
     def __del__(self) -> None:
         # Python says the same of a coroutine that was never awaited.
@@ -154,20 +141,9 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, ServiceError) and error.status < 500 and error.__context__ is None
 
 
-def claim(pattern: str, name: str) -> None:
-    """Raise ValueError if another function can have the same keys: they would mix their results."""
-    for other, taken in patterns.items():
-        if other != name and overlap(taken, pattern):
-            raise ValueError(f"{pattern}: {other} may have such a key already: {taken}")
-    patterns[name] = pattern
-
-
 def result_decoder(function: Callable[..., T], pattern: str) -> msgspec.json.Decoder[T]:
-    """Return what reads a result again; TypeError if the function returns nothing that can be."""
-    returned = get_type_hints(function, include_extras=True).get("return", inspect.Signature.empty)
-    if returned is inspect.Signature.empty:
+    """Return what reads a result again."""
+    hints = get_type_hints(function, include_extras=True)
+    if "return" not in hints:
         raise TypeError(f"{pattern}: expected a return annotation, to read results again")
-    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
-    if any(is_kind(function) for is_kind in kinds):
-        raise TypeError(f"{pattern}: expected a function that returns its result as a whole")
-    return msgspec.json.Decoder(returned)
+    return msgspec.json.Decoder(hints["return"])

@@ -8,35 +8,20 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from math import ceil
 from typing import Any
 
 import gevent
 
-from utils.cache.breaker import CircuitOpenError, breaker
-from utils.cache.scripts import (
-    ACQUIRE,
-    BUSY,
-    RELEASE_AND_STORE,
-    RENEW,
-    UNCERTAIN,
-    lock_key,
-)
+from utils.cache.breaker import breaker
+from utils.cache.scripts import ACQUIRE, ACQUIRED, BUSY, RELEASE_AND_STORE, RENEW, lock_key
 from utils.cache.single_flight import NEVER, Loaded
 
 NONE_TTL = 5.0  # seconds: what did not exist may be created at any time
 LEASE_SECONDS = 1.0
+LEASE_MILLISECONDS = ceil(1000 * LEASE_SECONDS)
 POLL_SECONDS = 0.02
-
-
-def get(key: str) -> bytes | None:
-    """Return the value that is stored, if any."""
-    try:
-        value: bytes | None = breaker().run("GET", key)
-    except CircuitOpenError:
-        return None
-    return value
 
 
 def load_and_store(key: str, load: Callable[[], bytes], ttl: float) -> Loaded:
@@ -49,9 +34,9 @@ def load_and_store(key: str, load: Callable[[], bytes], ttl: float) -> Loaded:
             asked_at = time.monotonic()
         if isinstance(found, bytes):
             return Loaded(found, asked_at)
-        if found == UNCERTAIN:
+        if found != ACQUIRED:
             return Loaded(load(), NEVER)
-        with lease(key, token):
+        with renewed(key, token):
             value = load()
         asked_at = time.monotonic()
         stored = release_and_store(key, token, value, milliseconds_to_live(value, ttl))
@@ -67,25 +52,20 @@ def load_and_store(key: str, load: Callable[[], bytes], ttl: float) -> Loaded:
 def acquire(key: str, token: str) -> Any:
     """Return the value that is stored; or ACQUIRED if we are to load it, BUSY if another worker is.
 
-    UNCERTAIN means: load it, but store nothing. A change failed, and may still be made by MySQL;
-    or Redis is down.
+    UNCERTAIN or None mean: load it, but store nothing. A change failed, and may still be made by
+    MySQL; or Redis is down.
     """
-    lease_ms = ceil(LEASE_SECONDS * 1000)
-    try:
-        return breaker().run("EVAL", ACQUIRE, 2, key, lock_key(key), token, lease_ms)
-    except CircuitOpenError:
-        return UNCERTAIN
+    return breaker().run("EVAL", ACQUIRE, 2, key, lock_key(key), token, LEASE_MILLISECONDS)
 
 
 @contextmanager
-def lease(key: str, token: str) -> Iterator[None]:
-    """Renew the lock for as long as the block takes."""
+def renewed(key: str, token: str) -> Iterator[None]:
+    """Renew the lease for as long as the block takes."""
 
     def renew() -> None:
         while True:
             gevent.sleep(LEASE_SECONDS / 3)
-            with suppress(CircuitOpenError):
-                breaker().run("EVAL", RENEW, 1, lock_key(key), token, ceil(LEASE_SECONDS * 1000))
+            breaker().run("EVAL", RENEW, 1, lock_key(key), token, LEASE_MILLISECONDS)
 
     renewer = gevent.spawn(renew)
     try:
@@ -100,10 +80,7 @@ def release_and_store(key: str, token: str, value: bytes = b"", milliseconds: in
     It is lost if there was a change meanwhile, or if it could not be renewed.
     """
     keys = (key, lock_key(key))
-    try:
-        return bool(breaker().run("EVAL", RELEASE_AND_STORE, 2, *keys, token, value, milliseconds))
-    except CircuitOpenError:
-        return False
+    return bool(breaker().run("EVAL", RELEASE_AND_STORE, 2, *keys, token, value, milliseconds))
 
 
 def milliseconds_to_live(value: bytes, ttl: float) -> int:

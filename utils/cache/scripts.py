@@ -7,8 +7,8 @@ change deletes it, so that nothing older than the change is stored after it.
 
 
 def lock_key(key: str) -> str:
-    """Return the key beside a value's key."""
-    return f"{key}:lock"
+    """Return the key beside a value's key. No value has it: no key of a value has a # in it."""
+    return f"{key}#lock"
 
 
 # What ACQUIRE returns if there is no value.
