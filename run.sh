@@ -264,7 +264,7 @@ find_console() {
     console=$logs/console.log
 }
 
-# Appended to, so that anything may rotate it; the master bounds it (utils/log/console.py).
+# Appended to, so that anything may rotate it; the master bounds it (bound_console in utils/log).
 open_console() {
     find_console
     reason=$({ mkdir -p -- "$logs" && : >>"$console"; } 2>&1) ||

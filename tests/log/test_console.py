@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.support.service import ROOT
-from utils.log.console import LIMIT
+from utils.log.configure import CONSOLE_LIMIT as LIMIT
 
 
 def bound(stdout: Path, console: Path | None) -> None:

@@ -23,7 +23,6 @@ def file(tmp_path: Path) -> Iterator[DailyFile]:
     made = DailyFile(tmp_path / "logs", "service", keep_days=7)
     made.setFormatter(LineFormatter())
     yield made
-    made.lost = 0
     made.close()
 
 
@@ -58,27 +57,6 @@ def test_the_log_tells_how_many_lines_were_lost(file: DailyFile) -> None:
     assert " ERROR " in notice
     assert "3 log lines were lost here: [Errno 21] Is a directory" in notice
     assert [line.rsplit(" ", 1)[1] for line in after] == ["after", "after"]
-
-
-def test_lines_that_are_still_lost_at_the_end_are_told(
-    file: DailyFile, capfd: pytest.CaptureFixture[str]
-) -> None:
-    break_it(file)
-    file.emit(record("lost"))
-    capfd.readouterr()
-    file.close()
-    assert "1 log lines were lost: [Errno 21]" in capfd.readouterr().err
-
-
-def test_a_forked_process_does_not_tell_of_lines_that_its_parent_lost(
-    file: DailyFile, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    break_it(file)
-    file.emit(record("lost"))
-    capfd.readouterr()
-    monkeypatch.setattr(os, "getpid", lambda: 1)
-    file.close()
-    assert capfd.readouterr().err == ""
 
 
 def test_a_log_that_comes_and_goes_is_told_of_once_a_minute(

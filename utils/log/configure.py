@@ -1,20 +1,25 @@
 """Sends the log lines of a process, gunicorn's and the libraries' among them, to LOG_DIR."""
 
 import logging
+import os
+import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from conf.current import settings
-from utils.log.console import Console
 from utils.log.daily import DailyFile
-from utils.log.handler import LineHandler
+from utils.log.handler import STDOUT, Console, LineHandler
 from utils.log.line import JSONFormatter, LineFormatter
 
 logger = logging.getLogger("pyserver")
+CONSOLE_LIMIT = 10_000_000  # bytes
 
 
-def daily_files() -> list[DailyFile]:
+def make_handlers() -> list[LineHandler]:
     """Return the handlers of LOG_DIR: all lines in one file, errors also in another one."""
+    if settings.log.dir == "-":
+        return [Console()]
     folder, days = Path(settings.log.dir), settings.log.keep_days
     service, errors = DailyFile(folder, "service", days), DailyFile(folder, "error", days)
     errors.setLevel(logging.ERROR)
@@ -23,8 +28,7 @@ def daily_files() -> list[DailyFile]:
 
 def setup() -> None:
     """Configure the logs of this process; again after a fork or a change of the settings."""
-    to_console = settings.log.dir == "-"
-    handlers: list[LineHandler] = [Console()] if to_console else [*daily_files()]
+    handlers = make_handlers()
     formatter = JSONFormatter() if settings.log.format == "json" else LineFormatter()
     for handler in handlers:
         handler.setFormatter(formatter)
@@ -32,20 +36,18 @@ def setup() -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # what is less severe contains URLs
     gunicorn = logging.getLogger("gunicorn.error")
     gunicorn.propagate = True
-    if to_console:
+    if settings.log.dir == "-":
         gunicorn.handlers.clear()  # its own handler writes the same lines, in another form
 
 
 def check() -> None:
     """Exit with the reason if LOG_DIR cannot be written, for a start that nobody can follow."""
-    if settings.log.dir == "-":
-        return
-    for handler in daily_files():
+    for handler in make_handlers():
         try:
             handler.write(b"", time.time())
         except OSError as error:
             raise SystemExit(
-                f"LOG_DIR={settings.log.dir}: cannot write {handler.path}: {error.strerror}"
+                f"LOG_DIR={settings.log.dir}: cannot write {error.filename}: {error.strerror}"
             ) from None
         finally:
             handler.close()
@@ -56,3 +58,15 @@ def reopen() -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, DailyFile):
             handler.reopen()
+
+
+def bound_console() -> None:
+    """Put aside what console.log has when it is large: it takes all that is printed.
+
+    It is copied and emptied, not renamed: it is the stdout of all processes. $CONSOLE is its path.
+    """
+    path, stdout = Path(os.environ.get("CONSOLE", os.devnull)), os.fstat(STDOUT)
+    with suppress(OSError):
+        if stdout.st_size >= CONSOLE_LIMIT and path.samefile(f"/dev/fd/{STDOUT}"):
+            shutil.copyfile(path, f"{path}.1")
+            os.truncate(path, 0)

@@ -5,7 +5,7 @@ import os
 import time
 from contextlib import suppress
 
-STDERR = 2
+STDOUT, STDERR = 1, 2
 QUIET = 60.0  # seconds between two complaints on stderr
 
 
@@ -20,7 +20,6 @@ class LineHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pid = os.getpid()
         self.lost = 0
         self.reason = ""
 
@@ -32,40 +31,36 @@ class LineHandler(logging.Handler):
         try:
             line = self.format(record)
             if self.lost:
-                line = f"{self.format(self.notice(record.created))}\n{line}"
+                line = f"{self.notice()}\n{line}"
             self.write(f"{line}\n".encode("utf-8", "backslashreplace"), record.created)
-        except Exception as error:
-            self.lose(error)
-        else:
             self.lost = 0
+        except Exception as error:
+            self.lose(str(error))
 
-    def lose(self, error: Exception) -> None:
-        """Count a record that is lost."""
-        self.lost += 1
-        self.reason = str(error)
-        now = time.monotonic()
-        if now >= LineHandler.complained + QUIET:
-            LineHandler.complained = now
-            self.complain(f"log lines are lost: {self.reason}")
-
-    def notice(self, created: float) -> logging.LogRecord:
-        """Return the record that tells of the lost ones."""
+    def notice(self) -> str:
+        """Return the line that tells of the lost ones."""
         message = f"{self.lost} log lines were lost here: {self.reason}"
         record = logging.LogRecord("pyserver", logging.ERROR, __file__, 1, message, (), None)
-        record.created = created
-        return record
+        return self.format(record)
 
-    def complain(self, message: str) -> None:
+    def lose(self, reason: str) -> None:
+        """Count a record that is lost."""
+        self.lost += 1
+        self.reason = reason
+        now = time.monotonic()
+        if now < LineHandler.complained + QUIET:
+            return
+        LineHandler.complained = now
+        text = f"pyserver (pid {os.getpid()}): log lines are lost: {reason}\n"
         with suppress(OSError):  # there is no other place to tell it
-            text = f"pyserver (pid {os.getpid()}): {message}\n"
             os.write(STDERR, text.encode("utf-8", "backslashreplace"))
 
-    def close(self) -> None:
-        """Tell of lines that were lost for good; a worker closes the handlers of its master too."""
-        if self.lost and self.pid == os.getpid():
-            self.complain(f"{self.lost} log lines were lost: {self.reason}")
-            self.lost = 0
-        super().close()
+
+class Console(LineHandler):
+    """Writes to stdout: in a pipe, lines of up to 4096 bytes stay whole (PIPE_BUF)."""
+
+    def write(self, data: bytes, created: float) -> None:
+        write_all(STDOUT, data)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

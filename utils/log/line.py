@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +24,22 @@ def escape_unprintable(
 
 @cache
 def short_path(pathname: str) -> str:
-    """Return how a source file is named in the log.
+    """Return a source file's name in utils/, in the project's folder or where Python imports from.
 
-    `mysql/pool.py` is in utils/, `server.py` in the project's folder, `gunicorn/glogging.py` in a
-    folder that Python imports from.
+    The longest of these folders counts: .venv with the packages may be in the project's folder.
     """
     path = Path(pathname)
-    # The longest first: .venv with the packages may be in the project's folder.
     for folder in sorted([str(ROOT / "utils"), str(ROOT), *sys.path], key=len, reverse=True):
         if folder and path.is_relative_to(folder):
             return str(path.relative_to(folder))
     return pathname
+
+
+@lru_cache(1)
+def local_time(second: int) -> tuple[str, str]:
+    """Return date and time, and the zone; kept, for they cost as much as the rest of a line."""
+    local = time.localtime(second)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", local), time.strftime("%z", local)
 
 
 def message_of(record: logging.LogRecord) -> str:
@@ -48,30 +53,19 @@ def message_of(record: logging.LogRecord) -> str:
 class LineFormatter(logging.Formatter):
     """time level pid uuid file:line message; a traceback follows on indented lines."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.second = 0
-        self.clock = self.zone = ""
-
     def time(self, created: float) -> str:
         """Return the local time in ISO 8601 with milliseconds and zone."""
-        second = int(created)
-        if second != self.second:
-            local = time.localtime(second)
-            self.clock = time.strftime("%Y-%m-%dT%H:%M:%S", local)
-            self.zone = time.strftime("%z", local)
-            self.second = second
-        return f"{self.clock}.{int((created - second) * 1000):03d}{self.zone}"
+        clock, zone = local_time(int(created))
+        return f"{clock}.{int(created % 1 * 1000):03d}{zone}"
 
     def traceback(self, record: logging.LogRecord) -> str:
         text = self.formatException(record.exc_info) if record.exc_info else ""
         return f"{text}\n{record.stack_info}".strip("\n") if record.stack_info else text
 
     def format(self, record: logging.LogRecord) -> str:
-        message = escape_unprintable(message_of(record))
-        head = (
+        head = escape_unprintable(
             f"{self.time(record.created)} {record.levelname} {record.process} {request_uuid.get()} "
-            f"{short_path(record.pathname)}:{record.lineno} {message}"
+            f"{short_path(record.pathname)}:{record.lineno} {message_of(record)}"
         )
         trace = self.traceback(record)
         if not trace:
