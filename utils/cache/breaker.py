@@ -2,7 +2,6 @@
 
 import time
 from contextlib import suppress
-from itertools import islice
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -10,14 +9,29 @@ import gevent
 import redis
 
 from conf.current import settings
+from utils.cache.keys import lock_key
 from utils.cache.redis import client
-from utils.cache.scripts import INVALIDATE, lock_key
 from utils.context import fail_after, per_process
 from utils.errors import UnavailableError
 from utils.log import logger
 
 PROBE_SECONDS = 0.5
-BATCH = 1000  # keys that one script deletes; Redis serves nobody else meanwhile
+
+
+# KEYS: key, lock. ARGV: for how many milliseconds it is uncertain whether the change was made.
+# An earlier change of which that is uncertain stays so.
+INVALIDATE = """
+local uncertain = tonumber(ARGV[1])
+redis.call('DEL', KEYS[1])
+if redis.call('GET', KEYS[2]) == 'uncertain' then
+  uncertain = math.max(uncertain, redis.call('PTTL', KEYS[2]))
+end
+if uncertain > 0 then
+  redis.call('SET', KEYS[2], 'uncertain', 'PX', uncertain)
+else
+  redis.call('DEL', KEYS[2])
+end
+"""
 
 
 class PendingDelete(NamedTuple):
@@ -57,36 +71,27 @@ class Breaker:
         """
         if not settings.redis.host:
             return
-        # Noted first: a deadline may end this anywhere below.
-        pending = self.note(key, max_age, uncertain)
-        if self.open:
-            return
-        try:
-            self.deliver({key: pending})
-        except BaseException as error:
-            self.open_circuit(error)
-            if not isinstance(error, Exception):
-                raise
-
-    def note(self, key: str, max_age: float, uncertain: float) -> PendingDelete:
-        """Note a key that has to be deleted, and return the note."""
         now = time.monotonic()
         uncertain_until = now + uncertain
         if earlier := self.pending_deletes.get(key):
             uncertain_until = max(uncertain_until, earlier.uncertain_until)
         pending = PendingDelete(max(now + max_age, uncertain_until), uncertain_until)
-        self.pending_deletes[key] = pending
-        return pending
+        self.pending_deletes[key] = pending  # first: a deadline may end this anywhere below
+        if self.open:
+            return
+        try:
+            self.deliver(key, pending)
+        except BaseException as error:
+            self.open_circuit(error)
+            if not isinstance(error, Exception):
+                raise
 
-    def deliver(self, batch: dict[str, PendingDelete]) -> None:
-        """Delete keys, and their notes, unless there is a newer one."""
-        now = time.monotonic()
-        names = [name for key in batch for name in (key, lock_key(key))]
-        uncertain = [max(0, ceil(1000 * (note.uncertain_until - now))) for note in batch.values()]
-        command("EVAL", INVALIDATE, len(names), *names, *uncertain)
-        for key, note in batch.items():
-            if self.pending_deletes.get(key) is note:
-                del self.pending_deletes[key]
+    def deliver(self, key: str, delete: PendingDelete) -> None:
+        """Delete a key. It is pending no more then, unless it was invalidated again meanwhile."""
+        uncertain = max(0.0, delete.uncertain_until - time.monotonic())
+        command("EVAL", INVALIDATE, 2, key, lock_key(key), ceil(1000 * uncertain))
+        if self.pending_deletes.get(key) is delete:
+            del self.pending_deletes[key]
 
     def open_circuit(self, error: BaseException) -> None:
         """Do without Redis until it answers again."""
@@ -104,16 +109,16 @@ class Breaker:
             self.drop_expired()
             with suppress(Exception):  # whatever it is, this has to go on
                 command("PING")
-                while batch := dict(islice(self.pending_deletes.items(), BATCH)):
-                    self.deliver(batch)
+                while self.pending_deletes:
+                    for key, delete in list(self.pending_deletes.items()):
+                        self.deliver(key, delete)
                 self.open = False
                 logger.warning("Redis is back")
 
     def drop_expired(self) -> None:
-        """Drop the notes of values that have expired by themselves."""
-        now = time.monotonic()
-        needed = {key: note for key, note in self.pending_deletes.items() if note.expires_at > now}
-        self.pending_deletes = needed
+        """Forget the deletes of values that have expired by themselves."""
+        now, deletes = time.monotonic(), self.pending_deletes.items()
+        self.pending_deletes = {key: delete for key, delete in deletes if delete.expires_at > now}
 
 
 def command(*args: Any) -> Any:

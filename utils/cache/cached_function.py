@@ -1,14 +1,4 @@
-"""`cached` caches the results of an expensive function in Redis.
-
-    @cached("order:{order_id}", ttl=60)
-    def load_order(order_id: int) -> Order | None:
-        return mysql.row("SELECT * FROM orders WHERE order_id = %s", order_id, into=Order)
-
-    with load_order.invalidating(order_id):
-        mysql.execute("UPDATE orders SET ... WHERE order_id = %s", order_id)
-
-Without Redis the function is just called. What is promised, and what is not: docs/cache.md.
-"""
+"""`cached` caches a function's results in Redis. Examples, and what is promised: docs/cache.md."""
 
 import functools
 import inspect
@@ -22,7 +12,7 @@ import msgspec
 
 from conf.current import settings
 from utils.cache.breaker import breaker
-from utils.cache.keys import check_pattern, claim, key_for
+from utils.cache.keys import check_pattern, claim, key_part
 from utils.cache.lease import load_and_store
 from utils.cache.single_flight import SingleFlight
 from utils.context import per_process
@@ -36,7 +26,7 @@ T = TypeVar("T")
 def cached(key: str, ttl: float) -> Callable[[Callable[P, T]], "CachedFunction[P, T]"]:
     """Cache a function's results in Redis, as JSON, for at most `ttl` seconds.
 
-    `key` is the pattern of their keys, with the name of each argument in braces. The function's
+    `key` is the pattern of their keys: "order:{order_id}" for a function of an `order_id`. The
     return annotation says how a result is read again. A None is cached for at most NONE_TTL.
     """
     return lambda function: CachedFunction(function, key, ttl)
@@ -90,7 +80,8 @@ class CachedFunction(Generic[P, T]):
         """Return the key of a call's result."""
         call = self.signature.bind(*args, **kwargs)
         call.apply_defaults()
-        return key_for(self.pattern, call.arguments)
+        parts = {name: key_part(value) for name, value in call.arguments.items()}
+        return self.pattern.format_map(parts)
 
     def invalidating(self, *args: P.args, **kwargs: P.kwargs) -> "Invalidation":
         """Return a context manager: `with` it around a change, a call's result is invalidated.
@@ -120,8 +111,9 @@ class Invalidation:
         self.entered = True
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        certain = error is None or is_refusal(error)
-        uncertain = 0.0 if certain else settings.uncertain_seconds
+        # A 4xx is the api's own refusal, unless a statement failed before.
+        refused = isinstance(error, ServiceError) and error.status < 500 and not error.__context__
+        uncertain = 0.0 if error is None or refused else settings.uncertain_seconds
         if error is None or isinstance(error, Exception):
             self.function.invalidate_key(self.key, uncertain)
         else:  # the time is up, and none is left to wait for Redis
@@ -130,15 +122,9 @@ class Invalidation:
     def __del__(self) -> None:
         # Python says the same of a coroutine that was never awaited.
         if not self.entered:
-            message = f"{self.key} was not invalidated: {self.function.name}.invalidating(...)"
-            message += " does nothing without `with`; `invalidate(...)` does it at once"
+            message = f"{self.function.name}.invalidating(...) does nothing without `with`"
             logger.error(message)
             warnings.warn(message, RuntimeWarning, stacklevel=2)
-
-
-def is_refusal(error: BaseException) -> bool:
-    """Return whether the api refused a request (4xx) by itself, and no statement failed before."""
-    return isinstance(error, ServiceError) and error.status < 500 and error.__context__ is None
 
 
 def result_decoder(function: Callable[..., T], pattern: str) -> msgspec.json.Decoder[T]:

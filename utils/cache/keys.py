@@ -24,7 +24,7 @@ def check_pattern(pattern: str, signature: inspect.Signature) -> None:
     if braces != {f"{{{name}}}" for name in signature.parameters}:
         raise ValueError(f"{pattern}: expected each argument between colons, as in a:{{b}}:{{c}}")
     if "#" in pattern:
-        raise ValueError(f"{pattern}: expected no #: the keys of locks have it")
+        raise ValueError(f"{pattern}: expected no #: locks have it in their keys")
 
 
 def claim(pattern: str, name: str) -> None:
@@ -38,19 +38,20 @@ def claim(pattern: str, name: str) -> None:
 def overlap(one: str, other: str) -> bool:
     """Return whether two patterns can make the same key."""
     parts, others = one.split(":"), other.split(":")
-    return len(parts) == len(others) and all(
-        part == another or "{" in part + another
-        for part, another in zip(parts, others, strict=True)
-    )
+    pairs = zip(parts, others, strict=False)
+    return len(parts) == len(others) and all(a == b or "{" in a + b for a, b in pairs)
 
 
-def key_for(pattern: str, arguments: dict[str, Any]) -> str:
-    """Return the key of a call: two different calls never share one, except that 7 and "7" do."""
-    return pattern.format_map({name: key_part(value) for name, value in arguments.items()})
+def lock_key(key: str) -> str:
+    """Return the key of the lock beside a value's key. No value has it: no pattern has a #."""
+    return f"{key}#lock"
 
 
 def key_part(value: Any) -> str:
-    """Return a value as a part of a key; TypeError if it has no text that stands for it alone."""
+    """Return a value as a part of a key; TypeError if it has no text that stands for it alone.
+
+    Two different values never share a text, except that 7 and "7" do; and none has a colon or #.
+    """
     if type(value) in (str, int):
         return quote(str(value), safe="", errors="surrogatepass")
     check_repr(value)

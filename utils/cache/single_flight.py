@@ -69,5 +69,4 @@ class SingleFlight:
             flight.result.set_exception(LoadCancelledError() if ours_alone else error)
             raise
         finally:
-            if self.in_flight.get(key) is flight:
-                del self.in_flight[key]
+            del self.in_flight[key]
