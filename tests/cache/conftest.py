@@ -18,8 +18,11 @@ from utils.dev.servers import Redis
 
 
 @pytest.fixture
-def redis(redis_server: Redis, redis_proxy: Proxy) -> Iterator[Redis]:
-    """An empty Redis that this process has not spoken to yet."""
+def redis(
+    redis_server: Redis, redis_proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Redis]:
+    """An empty Redis that this process has not spoken to yet, and whose return is seen soon."""
+    monkeypatch.setattr(breaker_module, "PROBE_SECONDS", 0.05)
     client().connection_pool.disconnect(inuse_connections=False)
     client().flushdb()
     yield redis_server
