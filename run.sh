@@ -485,7 +485,12 @@ use_module() { exec "$py" "$locks" exec --uses "$home" "$py" -m "$@"; }
 migrate() {
     prepare "$run_lock"
     if [ -f .dev/env ] && [ -z "$("$py" -m conf MYSQL_HOST)" ]; then
-        use_module utils.dev.migrate "$@"
+        "$self" "$locks" holder .dev/lock >/dev/null ||
+            { warn "MYSQL_HOST is not set, and sh run.sh dev is not running" && exit 1; }
+        warn "MYSQL_HOST is not set: this is the MariaDB of sh run.sh dev"
+        set -a
+        # shellcheck disable=SC1091  # dev makes it, with all values quoted
+        . ./.dev/env
     fi
     trap '' INT # until it listens itself: Python would answer with a traceback of its imports
     use_module utils.mysql.migrations "$@"

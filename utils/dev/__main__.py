@@ -1,5 +1,6 @@
 """`sh run.sh dev`: the service with servers of its own in .dev, reloaded at every save."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -7,18 +8,31 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from shlex import quote
+from typing import TextIO
 
 from conf import ROOT
 from conf.envfile import read_env_file
-from utils.dev import DEV, ENV
 from utils.dev.commands import ensure_installed
-from utils.dev.lock import lock
 from utils.dev.servers import LocalServer, MariaDB, Redis
 from utils.dev.service import Service
-from utils.dev.watcher import Watcher
+from utils.dev.watcher import modified_times
 
-SERVERS: dict[str, type[LocalServer]] = {"MYSQL_HOST": MariaDB, "REDIS_HOST": Redis}
+DEV = ROOT / ".dev"
+SERVERS: tuple[type[LocalServer], ...] = (MariaDB, Redis)
 POLL = 0.3  # seconds
+
+
+def lock() -> TextIO:
+    """Return the file that is locked as long as dev lives; run.sh looks at the lock too."""
+    DEV.mkdir(mode=0o700, exist_ok=True)
+    DEV.chmod(0o700)
+    file = (DEV / "lock").open("w")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise SystemExit("sh run.sh dev is running here already") from None
+    return file
 
 
 def configured(name: str) -> bool:
@@ -44,9 +58,9 @@ def environment() -> dict[str, str]:
 def servers() -> Iterator[dict[str, str]]:
     """Run the servers that are not configured; yield the settings that lead to them.
 
-    ENV holds these settings meanwhile, for `sh run.sh migrate`.
+    Meanwhile .dev/env holds these settings, for the shell of `sh run.sh migrate`.
     """
-    needed = [cls for name, cls in SERVERS.items() if not configured(name)]
+    needed = [cls for cls in SERVERS if not configured(f"{cls.prefix}_HOST")]
     ensure_installed(*(program for cls in needed for program in cls.programs))
     settings: dict[str, str] = {}
     with ExitStack() as stack:
@@ -56,8 +70,9 @@ def servers() -> Iterator[dict[str, str]]:
             server.start()
             settings.update(server.env())
             print(f"{cls.__name__} is up at 127.0.0.1:{server.port}; log in with\n{server.login()}")
-        stack.callback(ENV.unlink, missing_ok=True)
-        ENV.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        file = DEV / "env"
+        stack.callback(file.unlink, missing_ok=True)
+        file.write_text("".join(f"{name}={quote(value)}\n" for name, value in settings.items()))
         yield settings
 
 
@@ -70,13 +85,15 @@ def migrate(env: dict[str, str]) -> None:
 
 def watch(service: Service, stopping: list[int]) -> None:
     """Start the service, and reload it whenever a file has changed, until a signal comes."""
-    watcher, due = Watcher(), True
+    before, due = modified_times(), True
     while not stopping:
         service.report()
-        changes = watcher.changes()
-        if any(path.suffix == ".sql" for path in changes):
+        now = modified_times()
+        changed = {path for path, _ in before.items() ^ now.items()}
+        before = now
+        if any(path.suffix == ".sql" for path in changed):
             migrate(service.env)
-        due = (due or bool(changes)) and not service.start_or_reload()
+        due = (due or bool(changed)) and not service.start_or_reload()
         time.sleep(POLL)
 
 
@@ -86,11 +103,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: stopping.append(number))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    held = lock()
-    if not held:
-        raise SystemExit("sh run.sh dev is running here already")
-    with held, ExitStack() as stack:
-        service = Service({**environment(), **stack.enter_context(servers())}, DEV / "pid")
+    with lock(), ExitStack() as stack:
+        service = Service({**environment(), **stack.enter_context(servers())})
         stack.callback(service.stop)
         migrate(service.env)
         watch(service, stopping)

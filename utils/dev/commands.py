@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ PLACES = ("/usr/sbin", "/usr/libexec")
 # One binary, which looks at the name it is called by; Debian's redis-tools has it under this one.
 SAME_AS = {"redis-server": "redis-check-rdb"}
 
-# The packages that hold a program, where they have other names than the program. For Debian those
-# without a service: mariadb-server and redis-server start one, at once and at every boot.
+# Whose names differ from the program's. For Debian those without a service: mariadb-server and
+# redis-server start one, at once and at every boot.
 MARIADB = {
     "apt": "mariadb-server-core mariadb-client-core",
     "dnf": "mariadb-server",
@@ -27,7 +28,6 @@ PACKAGES = {
     "mariadb-install-db": MARIADB,
     "redis-server": {"apt": "redis-tools", "dnf": "redis", "brew": "redis"},
 }
-MANAGERS = ("apt", "dnf", "brew")
 
 
 def which(program: str) -> str | None:
@@ -37,14 +37,10 @@ def which(program: str) -> str | None:
     return found or shutil.which(SAME_AS.get(program, program), path=places)
 
 
-def missing(programs: tuple[str, ...]) -> list[str]:
-    return [program for program in programs if not which(program)]
-
-
-def packages(manager: str, programs: list[str]) -> list[str]:
+def packages(manager: str, programs: Iterable[str]) -> list[str]:
     """Return the packages that hold these programs, each once."""
-    names = [PACKAGES.get(program, {}).get(manager, program) for program in programs]
-    return list(dict.fromkeys(" ".join(names).split()))
+    names = " ".join(PACKAGES.get(program, {}).get(manager, program) for program in programs)
+    return list(dict.fromkeys(names.split()))
 
 
 def ensure_installed(*programs: str) -> None:
@@ -52,24 +48,24 @@ def ensure_installed(*programs: str) -> None:
 
     As root on Debian it installs them, unless NO_INSTALL is set.
     """
-    needed = missing(programs)
-    forbidden = os.environ.get("NO_INSTALL", "0") not in ("", "0")
-    if needed and os.geteuid() == 0 and shutil.which("apt-get") and not forbidden:
-        install(packages("apt", needed))
-        needed = missing(programs)
-    if needed:
-        commands = [f"  {name} install {' '.join(packages(name, needed))}" for name in MANAGERS]
-        names = ", ".join(needed)
-        raise SystemExit("\n".join([f"not installed: {names}; one of these helps:", *commands]))
+    missing = [program for program in programs if not which(program)]
+    allowed = os.environ.get("NO_INSTALL", "0") in ("", "0")
+    if missing and allowed and os.geteuid() == 0 and shutil.which("apt-get"):
+        install(packages("apt", missing))
+        missing = [program for program in programs if not which(program)]
+    if missing:
+        lines = [f"not installed: {', '.join(missing)}; one of these helps:"]
+        for manager in ("apt", "dnf", "brew"):
+            lines.append(f"  {manager} install {' '.join(packages(manager, missing))}")
+        raise SystemExit("\n".join(lines))
 
 
 def install(names: list[str]) -> None:
     """Install packages of Debian: nothing is removed for them, and no service is started."""
     print(f"Installing {' '.join(names)} by apt-get (NO_INSTALL=1 forbids it) ...", file=sys.stderr)
-    quiet = {"DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_OFFLINE": "1"}
-    for command in ("update", "install -y --no-remove --no-install-recommends"):
-        arguments = [*command.split(), *(names if "install" in command else [])]
-        run(["apt-get", *arguments], env={**os.environ, **quiet})
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_OFFLINE": "1"}
+    run(["apt-get", "update"], env=env)
+    run(["apt-get", "install", "-y", "--no-remove", "--no-install-recommends", *names], env=env)
 
 
 def run(command: list[str], **options: Any) -> None:

@@ -16,22 +16,20 @@ STOP_TIMEOUT = 5.0  # seconds that requests in flight get
 class Service:
     """The service, in the foreground and with its log on the terminal."""
 
-    def __init__(self, env: dict[str, str], pid_file: Path) -> None:
-        self.env, self.pid_file = env, pid_file
+    def __init__(self, env: dict[str, str]) -> None:
+        self.env = env
         self.run_dir = Path(env["RUN_DIR"])
         self.process: subprocess.Popen[bytes] | None = None
         self.shown: tuple[int, int] | None = None  # when it started, how often it was reloaded
 
-    def start(self) -> None:
-        self.shown = None
-        self.run_dir.mkdir(exist_ok=True)
-        (self.run_dir / "state").unlink(missing_ok=True)
-        self.process = spawn(["sh", "run.sh", "run"], self.pid_file, cwd=ROOT, env=self.env)
-
     def start_or_reload(self) -> bool:
         """Take the files as they are now; return whether that could be done yet."""
         if self.process is None:
-            self.start()
+            self.shown = None
+            self.run_dir.mkdir(exist_ok=True)
+            (self.run_dir / "state").unlink(missing_ok=True)
+            command = ["sh", "run.sh", "run"]
+            self.process = spawn(command, self.run_dir / "dev.pid", cwd=ROOT, env=self.env)
         elif self.shown:  # before it serves, a HUP would end it
             self.process.send_signal(signal.SIGHUP)
         else:

@@ -29,12 +29,12 @@ class LocalServer:
     """A server that listens on a free port and on a socket in its folder."""
 
     programs: ClassVar[tuple[str, ...]]  # the server itself is the first one
-    setting: ClassVar[str]  # of the password
+    prefix: ClassVar[str]  # of its settings
 
     def __init__(self, folder: Path) -> None:
         ensure_installed(*self.programs)
         self.folder = folder
-        self.password = os.environ.get(self.setting) or secrets.token_urlsafe()
+        self.password = os.environ.get(f"{self.prefix}_PASSWORD") or secrets.token_urlsafe()
         self.socket = folder / "socket"
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -48,7 +48,8 @@ class LocalServer:
 
     def env(self) -> dict[str, str]:
         """Return the settings that lead the service to this server."""
-        raise NotImplementedError
+        values = {"HOST": "127.0.0.1", "PORT": str(self.port), "PASSWORD": self.password}
+        return {f"{self.prefix}_{name}": value for name, value in values.items()}
 
     def prepare(self) -> None:
         """Make the folder, once."""
@@ -58,15 +59,15 @@ class LocalServer:
     def start(self) -> None:
         """Start the server, and return when it accepts connections."""
         self.prepare()
-        log_file = self.folder / "server.log"
-        with log_file.open("wb") as log:
+        log = self.folder / "server.log"
+        with log.open("wb") as output:
             self.process = spawn(
                 self.command(),
                 self.folder / "pid",
                 executable=which(self.programs[0]),
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
             )
         # Measured: MariaDB took 8 s on a disk that others write to, which is what it waits for. One
         # that fails ends, so a long limit is waited for only if it hangs.
@@ -74,8 +75,8 @@ class LocalServer:
         while not self.accepts():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                last = "\n".join(log_file.read_text(errors="replace").splitlines()[-10:])
-                raise SystemExit(f"{self.programs[0]} did not start; {log_file} ends with\n{last}")
+                last = "\n".join(log.read_text(errors="replace").splitlines()[-10:])
+                raise SystemExit(f"{self.programs[0]} did not start; {log} ends with\n{last}")
             time.sleep(0.02)
 
     def accepts(self) -> bool:
@@ -94,8 +95,7 @@ class LocalServer:
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Stop the server, and return when it is gone."""
+        self.send(signal.SIGCONT)
+        self.send(number)
         if self.process:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.send_signal(number)
             self.process.wait(120)
-            self.process = None

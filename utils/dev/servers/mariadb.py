@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import tempfile
 from shlex import quote
 from typing import Any
 
@@ -19,7 +18,7 @@ class MariaDB(LocalServer):
     """A MariaDB on a free port of 127.0.0.1, with a database `pyserver` and a user for it."""
 
     programs = ("mariadbd", "mariadb-install-db")
-    setting = "MYSQL_PASSWORD"
+    prefix = "MYSQL"
 
     @property
     def user(self) -> str:
@@ -44,27 +43,24 @@ class MariaDB(LocalServer):
     def prepare(self) -> None:
         """Make the data folder, unless it is there already."""
         super().prepare()
-        data = self.folder / "data"
+        data, made = self.folder / "data", self.folder / "data.new"
         if data.exists():
             return
-        # Made elsewhere: the script breaks at a space in the path, and both may be interrupted.
-        made = self.folder / "data.new"
-        shutil.rmtree(made, ignore_errors=True)
-        with tempfile.TemporaryDirectory() as elsewhere:
-            run(
-                [
-                    which("mariadb-install-db") or "mariadb-install-db",
-                    "--no-defaults",
-                    f"--user={self.user}",
-                    f"--datadir={elsewhere}/data",
-                    "--auth-root-authentication-method=socket",
-                    f"--auth-root-socket-user={self.user}",
-                    "--skip-test-db",
-                    "--force",  # also if this machine's name cannot be looked up
-                ],
-                env={**os.environ, "TMPDIR": elsewhere},
-            )
-            shutil.move(f"{elsewhere}/data", made)
+        shutil.rmtree(made, ignore_errors=True)  # of a call that was interrupted
+        run(
+            [
+                which("mariadb-install-db") or "mariadb-install-db",
+                "--no-defaults",
+                f"--user={self.user}",
+                f"--datadir=./{made.name}",  # the script breaks at a space in the path
+                "--auth-root-authentication-method=socket",
+                f"--auth-root-socket-user={self.user}",
+                "--skip-test-db",
+                "--force",  # also if this machine's name cannot be looked up
+            ],
+            cwd=self.folder,
+            env={**os.environ, "TMPDIR": "."},  # as above
+        )
         made.rename(data)
 
     def start(self) -> None:
@@ -79,12 +75,10 @@ class MariaDB(LocalServer):
 
     def run(self, *statements: str) -> list[dict[str, Any]]:
         """Run statements as the administrator, and return the last one's rows."""
-        with (
-            pymysql.connect(
-                unix_socket=str(self.socket), user=self.user, autocommit=True
-            ) as connection,
-            connection.cursor(DictCursor) as cursor,
-        ):
+        connection = pymysql.connect(
+            unix_socket=str(self.socket), user=self.user, autocommit=True, cursorclass=DictCursor
+        )
+        with connection, connection.cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
             return list(cursor.fetchall())
@@ -93,10 +87,4 @@ class MariaDB(LocalServer):
         return f"mariadb --socket={quote(str(self.socket))} --user={self.user} pyserver"
 
     def env(self) -> dict[str, str]:
-        return {
-            "MYSQL_HOST": "127.0.0.1",
-            "MYSQL_PORT": str(self.port),
-            "MYSQL_USER": "pyserver",
-            "MYSQL_PASSWORD": self.password,
-            "MYSQL_DATABASE": "pyserver",
-        }
+        return {**super().env(), "MYSQL_USER": "pyserver", "MYSQL_DATABASE": "pyserver"}

@@ -9,7 +9,7 @@ class Redis(LocalServer):
     """A Redis on a free port of 127.0.0.1."""
 
     programs = ("redis-server",)
-    setting = "REDIS_PASSWORD"
+    prefix = "REDIS"
 
     def prepare(self) -> None:
         """Write the configuration to a file: all users of the machine can read a command line."""
@@ -24,20 +24,11 @@ class Redis(LocalServer):
             "save": "",
             "appendonly": "no",
         }
-        lines = [
-            f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in options.items()
-        ]
-        (self.folder / "redis.conf").write_text("\n".join(lines))
+        lines = [f"{name} {json.dumps(options[name], ensure_ascii=False)}\n" for name in options]
+        (self.folder / "redis.conf").write_text("".join(lines))
 
     def command(self) -> list[str]:
         return ["redis-server", str(self.folder / "redis.conf")]
 
     def login(self) -> str:
         return f"REDISCLI_AUTH={self.password} redis-cli -p {self.port}"
-
-    def env(self) -> dict[str, str]:
-        return {
-            "REDIS_HOST": "127.0.0.1",
-            "REDIS_PORT": str(self.port),
-            "REDIS_PASSWORD": self.password,
-        }
