@@ -103,8 +103,15 @@ def test_a_lost_subscription_is_an_unavailable_error(redis: Redis, redis_proxy: 
         with pytest.raises(UnavailableError):
             pubsub.get_message(timeout=1)
         with pytest.raises(UnavailableError):
+            next(pubsub.listen())
+        with pytest.raises(UnavailableError):
+            pubsub.subscribe("weather")
+        with pytest.raises(UnavailableError):
             db().pubsub().subscribe("news")
         redis_proxy.open()
+        pubsub.get_message(timeout=0.1)  # subscribes again
+        wait_until(lambda: db().publish("news", "y"))
+        assert wait_until(lambda: pubsub.get_message(timeout=1))["data"] == b"y"
 
 
 @pytest.mark.parametrize("how", ["close", "hang"])

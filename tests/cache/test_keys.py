@@ -127,8 +127,8 @@ def pair(one: str, other: str) -> list[str]:
         ("sum{args}", plain, "each argument between colons"),
         ("sum:{args}s", plain, "each argument between colons"),
         ("sum:{args}:}", plain, "each argument between colons"),
-        ("sum:{args}", positional, "expected a function's names"),
-        ("sum:{args}", by_name, "expected a function's names"),
+        ("sum:{args}", positional, "expected named arguments"),
+        ("sum:{args}", by_name, "expected named arguments"),
         ("sum:{args}#lock", plain, "each argument between colons"),
         ("sum:{args}:#lock", plain, "expected no #"),
     ],
@@ -198,7 +198,7 @@ def test_a_function_that_is_imported_again_keeps_its_keys() -> None:
 
 @pytest.mark.parametrize("pattern", ["orders:{order_id}", "orders:{self}:{order_id}"])
 def test_a_method_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match="self has no text as a key"):
+    with pytest.raises(ValueError, match="self cannot be in a key"):
 
         class Orders:
             @cached(pattern, 60)

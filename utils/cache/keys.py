@@ -19,7 +19,7 @@ def check_pattern(pattern: str, signature: inspect.Signature) -> None:
     """Raise ValueError unless two different calls of a function always have different keys."""
     for name, parameter in signature.parameters.items():
         if name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise ValueError(f"{pattern}: {name} has no text as a key; expected a function's names")
+            raise ValueError(f"{pattern}: {name} cannot be in a key: expected named arguments")
     braces = {part for part in pattern.split(":") if "{" in part or "}" in part}
     if braces != {f"{{{name}}}" for name in signature.parameters}:
         raise ValueError(f"{pattern}: expected each argument between colons, as in a:{{b}}:{{c}}")

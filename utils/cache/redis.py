@@ -24,7 +24,7 @@ UNAVAILABLE_ERRORS = (
 
 
 class RedisUnavailableError(UnavailableError, redis.ConnectionError):
-    """Redis is not available. redis-py handles it as the loss of a connection that it is."""
+    """Redis is not available. As a ConnectionError it lets redis-py clean up after it."""
 
 
 @contextmanager
@@ -83,8 +83,8 @@ def make_client() -> redis.Redis:
         timeout=settings.redis.timeout,  # to wait for a free connection
         socket_timeout=settings.redis.timeout,
         socket_connect_timeout=settings.redis.timeout,
-        # redis-py's ten tries run a write again that was done already. That no error is one to
-        # retry matters too: it would become a WatchError, and transaction() starts again at that.
+        # redis-py's ten tries run a write again that was done already. And no error is one to
+        # retry: after a WATCH it would become a WatchError, at which transaction() starts again.
         retry=Retry(NoBackoff(), 0, supported_errors=()),
         protocol=2,  # with RESP3 redis-py does not check that an idle connection is clean
         driver_info=None,  # saves the round trips that tell Redis the library's version
