@@ -22,7 +22,7 @@ log.check()  # here, for `restart` and `reload` ask --check-config before they s
 bind = address.bind()
 umask = 0o777 - int(settings.server.socket_mode, 8)  # gunicorn's files have 600 in any case
 chdir = str(ROOT)
-proc_name = "pyserver"
+proc_name = settings.service_name
 logger_class = "utils.serve.logger.Logger"
 
 worker_class = "utils.serve.worker.Worker"

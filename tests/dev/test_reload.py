@@ -34,7 +34,7 @@ def test_a_save_repairs_a_start_that_failed(service: Service, make_dev: Callable
     service.edit("server.py", "class Server", "class class Server")
     dev = make_dev()
     dev.await_line("SyntaxError")
-    dev.await_line("pyserver does not run; the next save starts it again")
+    dev.await_line("the service does not run; the next save starts it again")
     service.edit("server.py", "class class Server", "class Server")
     dev.await_line("pyserver is up")
     wait_until(lambda: result(service) is not None)

@@ -30,7 +30,7 @@ def fresh(service: Service) -> Service:
     service.env["VENV"] = str(service.root / ".venv")
     lock = (service.root / "requirements.lock").read_text()
     packages = re.findall(r"^(?:msgspec|python-dotenv)==(?:.*\\\n)+.*\n", lock, re.MULTILINE)
-    asked_for = re.findall(r"^# of .*\n", lock, re.MULTILINE)
+    asked_for = re.findall(r"^#.*\n", lock, re.MULTILINE)
     (service.root / "requirements.lock").write_text("".join([*asked_for, *packages]))
     return service
 

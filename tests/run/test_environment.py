@@ -78,7 +78,7 @@ def test_a_failed_installation_leaves_a_running_service_all_its_verbs(
         linked.env["PYTHON"] = str(killed_pip(linked))
     done = linked.sh(failing)
     assert done.returncode == 1
-    assert "the environment that was there is as it was" in done.stderr
+    assert "nothing was changed" in done.stderr
     (linked.root / "requirements.lock").write_text(lock)  # taken back
     linked.env.update(no_registry)
     linked.env.pop("PYTHON", None)
@@ -137,13 +137,13 @@ def test_a_running_service_keeps_its_environment_when_another_one_is_made(
 def test_a_deleted_environment_does_not_hinder_what_needs_none(linked: Service) -> None:
     linked.sh("start", check=True)
     (linked.folder / "venv").unlink()
-    assert "pyserver is running" in linked.sh("status", check=True).stdout
-    assert linked.sh("reload", check=True).stdout == "pyserver has reloaded\n"
+    assert "is running" in linked.sh("status", check=True).stdout
+    assert linked.sh("reload", check=True).stdout == "the service has reloaded\n"
     shutil.rmtree(linked.folder / "venv.d")
     (linked.folder / "run/environment").unlink()
     done = linked.sh("reload")
-    assert (done.returncode, "is gone: sh run.sh restart" in done.stderr) == (1, True)
-    assert linked.sh("stop").stdout == "pyserver has stopped\n"
+    assert (done.returncode, "new packages take a restart" in done.stderr) == (1, True)
+    assert linked.sh("stop").stdout == "the service has stopped\n"
 
 
 def test_no_install_means_that_nothing_is_installed(fresh: Service) -> None:
@@ -165,14 +165,8 @@ def test_a_changed_list_without_its_lock_is_told_in_one_line(service: Service) -
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("echo 3.10", "is Python 3.10: set PYTHON to one of 3.11 or newer"),
-        ("echo 3.9", "is Python 3.9: set PYTHON to one of 3.11 or newer"),
-        ("echo 2.7", "is Python 2.7: set PYTHON to one of 3.11 or newer"),
-        ("exit 1", "cannot run"),
-        (
-            f'case "$*" in *ensurepip*) exit 1 ;; esac; exec "{sys.executable}" "$@"',
-            "no venv module",
-        ),
+        ("echo 3.10 /usr/bin/python3; exit 1", "is 3.10 /usr/bin/python3\n"),
+        ("exit 1", "is none\n"),
     ],
 )
 def test_an_unfit_python_is_refused(fresh: Service, script: str, message: str) -> None:
@@ -182,11 +176,12 @@ def test_an_unfit_python_is_refused(fresh: Service, script: str, message: str) -
     fresh.env["PYTHON"] = str(python)
     done = fresh.sh("start")
     assert done.returncode == 1
+    assert "set PYTHON to a Python of 3.11 or newer" in done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_stop_and_status_need_no_environment(fresh: Service) -> None:
     assert fresh.sh("status").returncode == 3
-    assert fresh.sh("stop").stdout == "pyserver is not running\n"
+    assert fresh.sh("stop").stdout == "the service is not running\n"
     assert not (fresh.root / ".venv").exists()

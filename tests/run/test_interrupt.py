@@ -12,6 +12,8 @@ from tests.support.processes import processes_in
 from tests.support.running import leftovers
 from tests.support.service import Service, wait_until
 
+MESSAGE = "run.sh: interrupted by INT; sh run.sh status tells what runs\n"
+
 Call = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -43,7 +45,7 @@ def test_while_the_service_starts(
     wait_until((service.folder / "hangs").exists)
     status, printed = interrupt(process, number)
     assert status == code
-    assert printed.endswith(f"run.sh: interrupted by {name}; nothing is left running\n")
+    assert printed.endswith(f"run.sh: interrupted by {name}; sh run.sh status tells what runs\n")
     assert leftovers(service) == []
     assert service.sh("status").returncode == 3
 
@@ -58,7 +60,7 @@ def test_while_packages_are_installed(
     with connection:
         code, printed = interrupt(process)
     assert code == 130
-    assert printed.endswith("run.sh: interrupted by INT; nothing was changed\n")
+    assert printed.endswith(MESSAGE)
     assert "Traceback" not in printed
     assert processes_in(fresh.folder) == {}
     assert list((fresh.root / ".venv.d").iterdir()) == []
@@ -71,7 +73,7 @@ def test_while_a_restart_tries_the_new_code(service: Service, at_terminal: Call)
     hang(service)
     process = at_terminal("restart")
     wait_until((service.folder / "hangs").exists)
-    assert interrupt(process) == (130, "run.sh: interrupted by INT; nothing was changed\n")
+    assert interrupt(process) == (130, MESSAGE)
     assert (service.pid, service.workers()) == before
     assert service.request()[0] == 200
 
@@ -82,7 +84,7 @@ def test_while_another_verb_is_at_work(service: Service, at_terminal: Call) -> N
     wait_until((service.folder / "hangs").exists)
     second = at_terminal("restart")
     wait_until(lambda: "locks.py wait" in " ".join(processes_in(service.folder).values()))
-    assert interrupt(second) == (130, "run.sh: interrupted by INT; nothing was changed\n")
+    assert interrupt(second) == (130, MESSAGE)
     assert first.poll() is None
     interrupt(first)
     assert leftovers(service) == []

@@ -15,7 +15,7 @@ FILES = ["requirements", "tests/requirements"]
 
 def asked_for(name: str) -> list[Requirement]:
     lines = (ROOT / f"{name}.txt").read_text().splitlines()
-    texts = [re.sub(r"\s*#.*", "", line) for line in lines]
+    texts = [re.sub(r"\s*#.*|^-c .*", "", line) for line in lines]
     return [Requirement(text) for text in texts if text]
 
 

@@ -64,7 +64,7 @@ def test_the_verbs_leave_the_service_supervised(supervisor: Supervisor) -> None:
     second = supervisor.await_service()
     assert second != first
     assert f"pid {second}," in supervisor.ctl("status")
-    assert "its supervisord waits" in service.sh("stop", check=True).stdout
+    assert service.sh("stop", check=True).stdout == "pyserver has stopped\n"
     assert supervisor.status() == "STOPPED"
     assert service.sh("status").returncode == 3
     service.sh("start", check=True)
@@ -107,7 +107,9 @@ def test_a_start_within_a_supervised_program_is_not_supervised(service: Service)
 def test_what_does_not_come_up_leaves_no_supervisord(service: Service) -> None:
     hook = "def on_starting(server: Any) -> None:\n"
     service.edit("gunicorn_conf.py", hook, f"{hook}    raise SystemExit('not today')\n")
-    service.edit("run.sh", "await 60 is_up", "await 20 is_up")  # the first try has failed by then
+    service.edit(
+        "run.sh", "await 60 up_or_ended", "await 20 up_or_ended"
+    )  # the first try has failed by then
     done = service.sh("supervise")
     assert done.returncode == 1
     assert "not today" in done.stderr

@@ -95,7 +95,7 @@ def test_run_stays_in_the_foreground_and_is_the_process_that_gets_the_signal(
     second = service.sh("run")
     assert (second.returncode, second.stderr) == (
         1,
-        f"run.sh: pyserver is already running (pid {process.pid})\n",
+        f"run.sh: it is already running (pid {process.pid})\n",
     )
     process.terminate()
     assert process.wait(20) == 0

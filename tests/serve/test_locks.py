@@ -17,15 +17,14 @@ LOCKS = str(ROOT / "utils/serve/locks.py")
 
 @pytest.fixture
 def execute(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Call `locks.py exec` with the folder as RUN_DIR and as environment."""
+    """Call `locks.py master` with the folder as RUN_DIR and as environment."""
     (tmp_path / "installed").touch()
     made: list[subprocess.Popen[str]] = []
 
     def call(*command: str) -> "subprocess.Popen[str]":
-        options = ["--uses", str(tmp_path), "--master", str(tmp_path)]
         made.append(
             subprocess.Popen(
-                [sys.executable, LOCKS, "exec", *options, *command],
+                [sys.executable, LOCKS, "master", str(tmp_path), str(tmp_path), *command],
                 stderr=subprocess.PIPE,
                 text=True,
             )
@@ -61,7 +60,7 @@ def test_a_second_master_is_refused_and_touches_nothing(
     second = execute("sleep", "600")
     assert second.wait(60) == 1
     assert second.stderr
-    assert second.stderr.read() == f"run.sh: pyserver is already running (pid {first.pid})\n"
+    assert second.stderr.read() == f"run.sh: it is already running (pid {first.pid})\n"
     assert (tmp_path / "state").read_text() == "mine"
 
 
@@ -89,7 +88,7 @@ def test_a_new_master_removes_what_a_killed_one_left(
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, LOCKS, "exec", "--master", str(tmp_path / "nowhere"), "true"],
+        [sys.executable, LOCKS, "master", str(tmp_path / "nowhere"), str(tmp_path), "true"],
         capture_output=True,
         text=True,
     )

@@ -12,7 +12,7 @@ import pytest
 
 from utils.serve.state import State, answers, client_address, read
 
-STATE = State(4711, 1_700_000_000, 2, "http://127.0.0.1:10001", (4712, 4713))
+STATE = State("shop", 4711, 1_700_000_000, 2, "http://127.0.0.1:10001", (4712, 4713))
 
 
 @pytest.mark.parametrize("state", [STATE, replace(STATE, address="unix:/a b/s=1", workers=())])
@@ -86,7 +86,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 def test_a_service_on_either_kind_of_address_is_tried(address: str) -> None:
     assert answers(address)
     said, curl = replace(STATE, address=address).welcome().split("; try\n")
-    assert said == f"pyserver is up at {address} (pid 4711)"
+    assert said == f"shop is up at {address} (pid 4711)"
     subprocess.run(f"{curl} --silent --fail", shell=True, check=True)
 
 

@@ -14,13 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from urllib3.util.wait import wait_for_read
+
+from tests.support.processes import processes_in
 from tests.support.programs import need
 from utils.dev.servers import free_port
 from utils.serve import state
 
 ROOT = Path(__file__).parent.parent.parent
 OWN = ("ENV_FILE", "MYSQL_", "REDIS_")  # settings of the tests' own process
-LEFT_OUT = (".*", "__pycache__", "logs", "run", "tests")
+LEFT_OUT = (".*", "logs", "run", "tests")
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20) -> Any:
@@ -87,8 +90,9 @@ class Service:
         )
 
     def remove(self) -> None:
-        """Stop the service and remove its folder."""
-        self.sh("stop")
+        """Stop the service, if any of it runs, and remove its folder."""
+        if processes_in(self.folder):
+            self.sh("stop")
         shutil.rmtree(self.folder)
 
     @property
@@ -189,6 +193,8 @@ class Load:
         headers = {} if keep else {"Connection": "close"}
         while not self.stopping.is_set():
             started = time.perf_counter()
+            if connection.sock and wait_for_read(connection.sock, timeout=0):
+                connection.close()  # the other end has, as every client finds out before it sends
             try:
                 connection.request("POST", "/test", '{"order_id":1}', headers)
                 response = connection.getresponse()

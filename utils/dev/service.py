@@ -42,11 +42,11 @@ class Service:
             return
         if self.process.poll() is not None:
             self.process = None
-            print("pyserver does not run; the next save starts it again")
+            print("the service does not run; the next save starts it again")
         now = state.read(self.run_dir)
         if now and (now.started, now.reloads) != self.shown:
             self.shown = (now.started, now.reloads)
-            print("pyserver has reloaded" if now.reloads else now.welcome())
+            print(f"{now.name} has reloaded" if now.reloads else now.welcome())
 
     def stop(self) -> None:
         """Stop it, and return when all its processes are gone."""

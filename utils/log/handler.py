@@ -5,6 +5,8 @@ import os
 import time
 from contextlib import suppress
 
+from conf.current import settings
+
 STDOUT, STDERR = 1, 2
 QUIET = 60.0  # seconds between two complaints on stderr
 
@@ -51,7 +53,7 @@ class LineHandler(logging.Handler):
         if now < LineHandler.complained + QUIET:
             return
         LineHandler.complained = now
-        text = f"pyserver (pid {os.getpid()}): log lines are lost: {reason}\n"
+        text = f"{settings.service_name} (pid {os.getpid()}): log lines are lost: {reason}\n"
         with suppress(OSError):  # there is no other place to tell it
             os.write(STDERR, text.encode("utf-8", "backslashreplace"))
 

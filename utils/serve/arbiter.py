@@ -102,6 +102,7 @@ class Arbiter(gunicorn.arbiter.Arbiter):
     def publish(self) -> None:
         """Write the state file when the state has changed."""
         state = State(
+            name=settings.service_name,
             pid=self.pid,
             started=self.started,
             reloads=self.reloads,

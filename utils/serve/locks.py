@@ -3,23 +3,24 @@
     locks.py wait FD                    until this process alone has the file locked
     locks.py holder FILE                print the pid that holds the file's lock, or exit with 1
     locks.py gone FILE SECONDS          wait until nobody does; exit with 1 if somebody still does
-    locks.py exec [--session] [--uses ENVIRONMENT] [--master RUN_DIR] COMMAND ...
 
-`exec` becomes the command, which then holds a shared lock of ENVIRONMENT/installed, and as the
-master the lock of RUN_DIR/master. These are record locks (fcntl): they survive exec, no child
-inherits them, they end with the process however it ends, and the kernel names the holder. A link
-to the folder, another spelling and a new name lead to the same file; a stranger with an old pid
-holds no lock. A process loses them by closing *any* descriptor of the file, so nothing else opens
-these files.
+    locks.py session COMMAND ...        become the command, in a session of its own
+    locks.py use ENVIRONMENT COMMAND ...                with a shared lock of ENVIRONMENT/installed
+    locks.py master RUN_DIR ENVIRONMENT COMMAND ...     and with the lock of RUN_DIR/master
+
+These are record locks (fcntl): they survive exec, no child inherits them, they end with the
+process however it ends, and the kernel names the holder. A link to the folder, another spelling
+and a new name lead to the same file; a stranger with an old pid holds no lock. A process loses
+them by closing *any* descriptor of the file, so nothing else opens these files.
 """
 
-import argparse
 import fcntl
 import os
 import signal
 import struct
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 # struct flock: Linux has the type first, the BSDs and macOS have it last.
@@ -65,49 +66,43 @@ def hold(file: Path, kind: int) -> None:
     fcntl.lockf(fd, kind | fcntl.LOCK_NB)
 
 
-def become_master(folder: Path, environment: Path | None) -> None:
-    """Take the master's lock, and put its files in place of those that an earlier one left."""
-    file = folder / "master"
+def session(*command: str) -> None:
+    os.setsid()
+    os.execvp(command[0], command)  # noqa: S606  that is the purpose, here and below
+
+
+def use(environment: str, *command: str) -> None:
+    hold(Path(environment, "installed"), fcntl.LOCK_SH)
+    os.execvp(command[0], command)  # noqa: S606
+
+
+def master(run_dir: str, environment: str, *command: str) -> None:
+    """Take the lock, put new files in place of those that an earlier master left, and serve."""
+    folder = Path(run_dir)
     try:
-        hold(file, fcntl.LOCK_EX)
+        hold(folder / "master", fcntl.LOCK_EX)
+        (folder / "new").write_bytes(bytes(4096))  # a full disk is told here, not by a traceback
+        for name in ("new", "pid", "state", "refused", "environment", "supervisor"):
+            (folder / name).unlink(missing_ok=True)
+        (folder / "environment").symlink_to(environment)
+        if server := os.environ.get("SUPERVISOR_SERVER_URL"):
+            names = (os.environ[f"SUPERVISOR_{kind}_NAME"] for kind in ("GROUP", "PROCESS"))
+            (folder / "supervisor").write_text(f"{':'.join(names)}\n{server}\n")
     except BlockingIOError:
-        sys.exit(f"run.sh: pyserver is already running (pid {holder(file)})")
-    (folder / "new").write_bytes(bytes(4096))  # a full disk is told here, not by a traceback later
-    for name in ("new", "pid", "state", "refused", "environment", "supervisor"):
-        (folder / name).unlink(missing_ok=True)
-    (folder / "environment").symlink_to(environment or sys.prefix)
-    if server := os.environ.get("SUPERVISOR_SERVER_URL"):
-        names = (os.environ[f"SUPERVISOR_{kind}_NAME"] for kind in ("GROUP", "PROCESS"))
-        (folder / "supervisor").write_text(f"{':'.join(names)}\n{server}\n")
+        sys.exit(f"run.sh: it is already running (pid {holder(folder / 'master')})")
+    except OSError as error:
+        sys.exit(f"run.sh: cannot write to {run_dir}: {error.strerror}")
+    use(environment, *command)
 
 
-def execute(arguments: list[str]) -> None:
-    """Become the command."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--session", action="store_true")
-    parser.add_argument("--uses", type=Path)
-    parser.add_argument("--master", type=Path)
-    parser.add_argument("command", nargs=argparse.REMAINDER)
-    options = parser.parse_args(arguments)
-    if options.session:
-        os.setsid()
-    if options.uses:
-        hold(options.uses / "installed", fcntl.LOCK_SH)
-    if options.master:
-        try:
-            become_master(options.master, options.uses)
-        except OSError as error:
-            sys.exit(f"run.sh: cannot write to {options.master}: {error.strerror}")
-    os.execvp(options.command[0], options.command)  # noqa: S606  that is the purpose
+BECOME: dict[str, Callable[..., None]] = {"session": session, "use": use, "master": master}
 
 
 def main(verb: str, *arguments: str) -> None:
     """Do what the command line says."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # or else Ctrl-C shows a traceback
-    if verb == "exec":
-        execute(list(arguments))
-    elif verb == "wait":
+    if verb == "wait":
         fcntl.flock(int(arguments[0]), fcntl.LOCK_EX)
     elif verb == "holder":
         pid = holder(Path(arguments[0]))
@@ -115,6 +110,8 @@ def main(verb: str, *arguments: str) -> None:
         sys.exit(not pid)
     elif verb == "gone":
         sys.exit(not gone(Path(arguments[0]), float(arguments[1])))
+    else:
+        BECOME[verb](*arguments)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ class State:
     pids of those that serve.
     """
 
+    name: str
     pid: int
     started: int
     reloads: int
@@ -38,7 +39,7 @@ class State:
         if path := unix_path(self.address):
             url, option = "http://localhost", f"--unix-socket {quote(path)} "
         return (
-            f"pyserver is up at {self.address} (pid {self.pid}); try\n"
+            f"{self.name} is up at {self.address} (pid {self.pid}); try\n"
             f"curl {option}{url}/test -d '{{\"order_id\":12345}}'"
         )
 
@@ -52,7 +53,7 @@ def read(folder: Path) -> State | None:
     fields = dict(line.split("=", 1) for line in lines)
     pid, started, reloads = (int(fields[name]) for name in ("pid", "started", "reloads"))
     workers = tuple(map(int, fields["workers"].split()))
-    return State(pid, started, reloads, fields["address"], workers)
+    return State(fields["name"], pid, started, reloads, fields["address"], workers)
 
 
 def client_address(listener: str) -> str:
