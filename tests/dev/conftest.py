@@ -35,7 +35,7 @@ def dev(make_dev: Callable[[], Dev]) -> Dev:
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Dev]:
     """A dev that serves, for tests that change nothing."""
-    service = Service(MYSQL_PASSWORD="it's $HOME")
+    service = Service(MYSQL_PASSWORD="it's $HOME", REDIS_PASSWORD="it's $HOME")
     made = Dev(service)
     made.await_line("pyserver is up")
     yield made

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.programs import need
 from tests.support.service import Load, Service, wait_until
 from utils.dev.commands import which
 
-LOGROTATE = which("logrotate")
 CONFIG = """
 "{folder}/*.log" {{
     rotate 1000
@@ -28,7 +28,7 @@ def rotate(service: Service, options: str) -> None:
     config.write_text(text)
     config.chmod(0o644)
     state = service.folder / "logrotate.state"
-    command = [str(LOGROTATE), "--force", "--state", str(state), str(config)]
+    command = [str(which("logrotate")), "--force", "--state", str(state), str(config)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done
 
@@ -42,7 +42,6 @@ def answered(folder: Path) -> list[str]:
     return re.findall(r" (\S+) \S+ POST /test 200 ", "".join(texts))
 
 
-@pytest.mark.skipif(LOGROTATE is None, reason="logrotate is not installed")
 @pytest.mark.parametrize(
     "options",
     [
@@ -53,6 +52,7 @@ def answered(folder: Path) -> list[str]:
     ],
 )
 def test_logrotate_loses_no_line(service: Service, options: str) -> None:
+    need("logrotate")
     service.sh("start", check=True)
     with Load(service, keeping=4, closing=4) as load:
         for _ in range(8):

@@ -1,6 +1,7 @@
 """A private Redis that keeps nothing on disk."""
 
 import json
+from shlex import quote
 
 from utils.dev.servers.local import LocalServer
 
@@ -31,4 +32,4 @@ class Redis(LocalServer):
         return ["redis-server", str(self.folder / "redis.conf")]
 
     def login(self) -> str:
-        return f"REDISCLI_AUTH={self.password} redis-cli -p {self.port}"
+        return f"REDISCLI_AUTH={quote(self.password)} redis-cli -p {self.port}"
