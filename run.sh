@@ -1,16 +1,11 @@
 #!/bin/sh
-# Run the service; `sh run.sh help` lists the verbs. Four parts: how this script ends, the
-# environment, the running service, the verbs.
+# Run the service; `sh run.sh help` lists the verbs, which are the last of four parts.
 set -eu
 
-# Own variables have small letters: what came from the environment is exported again, and the
-# service is not to find its ENV or ROOT changed.
+# Own variables have small letters, for one that came from the environment is exported again.
 root=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
 VENV=${VENV:-$root/.venv}
-run_lock=requirements.lock
-test_lock=tests/requirements.lock
 locks=$root/utils/serve/locks.py
-uv='uv>=0.13,<0.14'
 cd "$root"
 
 # --- How this script ends --------------------------------------------------------------------
@@ -33,9 +28,9 @@ trap 'interrupted INT 130' INT
 trap 'interrupted TERM 143' TERM
 trap 'interrupted HUP 129' HUP
 
-# Run a command that may take long. In the background, for the shell waits for one in the foreground
-# before it looks at a signal; in a session of its own, so that Ctrl-C does not reach it (a Python
-# shows a traceback) and its children can be ended with it.
+# Run a command that may take long: in the background, for a shell looks at no signal while it runs
+# one in the foreground; in a session of its own, so that it ends with all its children, and Ctrl-C
+# does not reach it (Python would show a traceback).
 step() {
     "$self" "$locks" session "$@" </dev/null &
     step=$!
@@ -43,10 +38,7 @@ step() {
 }
 
 # Hold the file's lock from here to the end of this script, however it ends.
-hold() {
-    exec 9>>"$1"
-    step "$self" "$locks" wait 9
-}
+hold() { exec 9>>"$1" && step "$self" "$locks" wait 9; }
 
 # Repeat a command until it succeeds; fail after that many seconds.
 await() {
@@ -68,9 +60,7 @@ ended() { ! kill -0 "$1" 2>/dev/null; }
 # the Python and the checksums of the locks; a folder without it was never finished.
 
 find_python() {
-    if [ -z "${PYTHON:-}" ]; then
-        if [ -x "$VENV/bin/python" ]; then PYTHON=$VENV/bin/python; else PYTHON=python3; fi
-    fi
+    PYTHON=${PYTHON:-$(command -v "$VENV/bin/python" || say python3)}
     found=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2], sys.executable)
 sys.exit(sys.version_info < (3, 11))') ||
         die "set PYTHON to a Python of 3.11 or newer: $PYTHON is ${found:-none}"
@@ -79,8 +69,10 @@ sys.exit(sys.version_info < (3, 11))') ||
     py=$VENV/bin/python # if there is one: `stop` and `status` work without
 }
 
-# Set py to the Python of an environment that has these locks installed; make one if there is none.
+# Set py to the Python of an environment that has requirements.lock, and this other lock, installed;
+# make one if there is none.
 prepare() {
+    set -- requirements.lock "$@"
     find_python
     remind
     if ! has "$VENV" "$@"; then
@@ -148,7 +140,7 @@ lock() {
     made=$(mktemp -d)
     undo=remove_made
     step "$PYTHON" -m venv "$made" || die "cannot create $made"
-    step "$made/bin/python" -m pip install --quiet "$uv" || die "cannot install $uv"
+    step "$made/bin/python" -m pip install --quiet 'uv>=0.13,<0.14' || die "cannot install uv"
     for file in requirements tests/requirements; do
         # Both locks agree: tests/requirements.txt has requirements.lock as its constraints.
         step "$made/bin/uv" pip compile --quiet --universal --python-version 3.11 \
@@ -193,8 +185,7 @@ settled() { ! running || is_up; } # neither starting nor stopping
 loads() { step "$py" -m gunicorn --check-config -c "$root/gunicorn_conf.py" app:g_app; }
 welcome() { step "$py" -m utils.serve.state "$run_dir"; }
 
-# Fail if the service cannot listen. A running one may listen there itself, even if it does not
-# serve yet.
+# Fail if the service cannot listen; a running one may do so itself, even if it does not serve yet.
 can_listen() {
     own=
     if is_up; then own=$(state address); elif running; then return; fi
@@ -210,8 +201,8 @@ master() {
 # Have a command outlive this script, and return when the service answers. What it prints is
 # appended, so that anything may rotate it; the master bounds it (bound_console in utils/log).
 launch() {
-    mkdir -p -- "$(dirname -- "$console")" || exit 1
-    reason=$({ : >>"$console"; } 2>&1) || die "cannot write $console: ${reason##*: }"
+    reason=$({ mkdir -p -- "${console%/*}" && : >>"$console"; } 2>&1) ||
+        die "cannot write $console: ${reason##*: }"
     printed=$(wc -c <"$console")
     undo=abandon
     "$self" "$locks" session "$@" </dev/null >>"$console" 2>&1 9>&- &
@@ -225,10 +216,9 @@ launch() {
 up_or_ended() { is_up || ended "$launched"; }
 
 # End what was launched. A worker that boots does not hear TERM (gunicorn#1910): wait briefly.
-patience=2
 abandon() {
     kill -TERM "$launched" 2>/dev/null || :
-    await "$patience" ended "$launched" || kill -KILL "-$launched" 2>/dev/null || :
+    await "${patience:-2}" ended "$launched" || kill -KILL "-$launched" 2>/dev/null || :
     wait "$launched" || :
     running || rm -f "$run_dir/pid" "$run_dir/state"
 }
@@ -267,7 +257,7 @@ bring_up() {
 # --- The verbs -------------------------------------------------------------------------------
 
 start() {
-    prepare "$run_lock"
+    prepare
     take
     await $((grace * 2 + 60)) settled || die "$name neither starts nor stops (pid $pid)"
     if running; then say "$name is already running (pid $pid)" && return; fi
@@ -276,7 +266,7 @@ start() {
 }
 
 restart() {
-    prepare "$run_lock"
+    prepare
     take
     { loads && can_listen; } || die "restart refused; what was running still is"
     bring_up restart
@@ -296,17 +286,14 @@ reload() {
     take
     running || die "$name is not running"
     is_up || die "$name is starting or stopping (pid $pid)"
-    has "$run_dir/environment" "$run_lock" ||
-        die "$name was started with another Python or $run_lock: new packages take a restart"
+    has "$run_dir/environment" requirements.lock ||
+        die "$name was started with another Python or requirements.lock: new packages take a restart"
     reloads=$(state reloads)
     rm -f "$run_dir/refused"
     kill -HUP "$pid"
-    await $((grace + 60)) reloaded || die "the workers were not replaced: see $log_dir"
-    if [ -f "$run_dir/refused" ]; then
-        cat "$run_dir/refused" >&2
-        die "reload refused; the running service is untouched"
-    fi
-    running || die "$name is gone: see $log_dir"
+    { await $((grace + 60)) reloaded && running; } || die "it has not reloaded: see $log_dir"
+    [ ! -f "$run_dir/refused" ] ||
+        { cat "$run_dir/refused" >&2 && die "reload refused; the running service is untouched"; }
     say "$name has reloaded"
 }
 
@@ -324,15 +311,14 @@ status() {
 }
 
 run() {
-    prepare "$run_lock"
+    prepare
     find_service
-    mkdir -p -- "$run_dir" || exit 1
     master exec
 }
 
 # Start a supervisord that keeps the service up; its own files are in run/ and logs/.
 supervise() {
-    prepare "$run_lock"
+    prepare
     take
     ! supervised || die "a supervisord keeps $name up already: $server"
     ! running || die "$name is running without supervisord (pid $pid): sh run.sh stop ends it"
@@ -350,7 +336,7 @@ module() { exec "$self" "$locks" use "$home" "$py" -m "$@"; }
 
 # Run the migrations; without a MYSQL_HOST those of the MariaDB that `sh run.sh dev` has running.
 migrate() {
-    prepare "$run_lock"
+    prepare
     if [ -f .dev/env ] && [ -z "$("$py" -m conf MYSQL_HOST)" ]; then
         "$self" "$locks" holder .dev/lock >/dev/null ||
             { warn "MYSQL_HOST is not set, and sh run.sh dev is not running" && exit 1; }
@@ -366,27 +352,25 @@ migrate() {
 tests() {
     # Before anything is installed: this needs no packages, and takes no time.
     if [ $# -eq 0 ]; then find_python && "$PYTHON" -m tests.support.programs || exit 1; fi
-    prepare "$run_lock" "$test_lock"
+    prepare tests/requirements.lock
     [ $# -gt 0 ] || module tests
     module pytest "$@"
 }
 
 check() {
-    prepare "$run_lock" "$test_lock"
-    failed=0
-    "$py" -m ruff check . || failed=1
-    "$py" -m ruff format --check . || failed=1
-    "$py" -m mypy || failed=1
-    "$home/bin/shellcheck" run.sh .ci/run || failed=1
-    return $failed
+    prepare tests/requirements.lock
+    "$py" -m ruff check .
+    "$py" -m ruff format --check .
+    "$py" -m mypy
+    "$home/bin/shellcheck" run.sh .ci/run
 }
 
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
     start | stop | reload | restart | status | run | supervise | lock | check | migrate) "$verb" "$@" ;;
-    config) prepare "$run_lock"; module conf "$@" ;;
-    dev) prepare "$run_lock"; module utils.dev ;;
+    config) prepare; module conf "$@" ;;
+    dev) prepare; module utils.dev ;;
     test) tests "$@" ;;
     *)
         say "usage: sh run.sh start|stop|reload|restart|status|run|supervise|dev|migrate|config|test|check|lock"

@@ -105,9 +105,7 @@ class Log(Struct, frozen=True, kw_only=True):
 class TemplateSettings(Struct, frozen=True, kw_only=True):
     """All that the template itself can be told."""
 
-    service_name: Annotated[Text, "name of the service, in messages and the process list"] = (
-        "pyserver"
-    )
+    service_name: Annotated[Text, "name of the service, in its messages"] = "pyserver"
     server: Server
     workers: Annotated[int, Meta(ge=1, le=512), "worker processes"] = 2
     worker_connections: Annotated[Count, "open connections per worker, at most"] = 1000

@@ -74,6 +74,20 @@ def test_nothing_runs_is_no_fault_to_stop_and_3_to_status(service: Service) -> N
     assert (status.returncode, status.stdout) == (3, "pyserver is not running\n")
 
 
+def test_the_service_has_the_name_of_its_setting(service: Service) -> None:
+    mark = '    """The service\'s settings: the template\'s, and yours."""\n'
+    name = '    service_name: Annotated[str, "the name"] = "the shop"\n'
+    service.edit("conf/settings.py", mark, f"{mark}\n{name}")
+    service.edit(
+        "conf/settings.py", "from conf.groups", "from typing import Annotated\n\nfrom conf.groups"
+    )
+    assert service.sh("stop").stdout == "the shop is not running\n"
+    assert service.sh("start", check=True).stdout.startswith("the shop is up at ")
+    assert service.sh("status").stdout.startswith("the shop is running\n")
+    assert service.sh("reload").stdout == "the shop has reloaded\n"
+    assert service.sh("stop").stdout == "the shop has stopped\n"
+
+
 def test_config_shows_the_settings(service: Service) -> None:
     assert "SERVER_PORT" in service.sh("config", check=True).stdout
 

@@ -87,12 +87,13 @@ def test_a_new_master_removes_what_a_killed_one_left(
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "installed").touch()
     done = subprocess.run(
-        [sys.executable, LOCKS, "master", str(tmp_path / "nowhere"), str(tmp_path), "true"],
+        [sys.executable, LOCKS, "master", str(tmp_path / "installed/run"), str(tmp_path), "true"],
         capture_output=True,
         text=True,
     )
     assert done.returncode == 1
     assert done.stderr == (
-        f"run.sh: cannot write to {tmp_path / 'nowhere'}: No such file or directory\n"
+        f"run.sh: cannot write to {tmp_path / 'installed/run'}: Not a directory\n"
     )

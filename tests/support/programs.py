@@ -10,6 +10,7 @@ PROGRAMS = (
     "dash",  # as this one does
     "openssl",  # makes certificates
     "nginx",  # stands in front of a Unix socket
+    "curl",  # what `start` prints is run as it stands
     "logrotate",  # rotates the logs of a service that runs
 )
 

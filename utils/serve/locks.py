@@ -80,6 +80,7 @@ def master(run_dir: str, environment: str, *command: str) -> None:
     """Take the lock, put new files in place of those that an earlier master left, and serve."""
     folder = Path(run_dir)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         hold(folder / "master", fcntl.LOCK_EX)
         (folder / "new").write_bytes(bytes(4096))  # a full disk is told here, not by a traceback
         for name in ("new", "pid", "state", "refused", "environment", "supervisor"):
