@@ -4,39 +4,35 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.support.processes import alive
 from tests.support.running import leftovers
 from tests.support.service import Service, wait_until
 
 
-@pytest.mark.parametrize("text", ["", "abc", "0", "-1", "1", "99999999", "12 13", "$(touch x)"])
-def test_a_stale_pid_file_is_recognised(service: Service, text: str) -> None:
+def test_a_stale_pid_file_is_recognised(service: Service) -> None:
     file = service.folder / "run/pid"
     file.parent.mkdir()
-    file.write_text(text)
-    assert service.sh("status").returncode == 3
-    assert service.sh("stop").stdout == "pyserver is not running\n"
-    if text == "1":
-        service.sh("start", check=True)
-        assert service.request()[0] == 200
+    for text in ("", "abc", "-1", "12 13", "$(touch x)", "1"):
+        file.write_text(text)
+        assert service.sh("status").returncode == 3
+        assert service.sh("stop").stdout == "pyserver is not running\n"
+    service.sh("start", check=True)
+    assert service.request()[0] == 200
 
 
-@pytest.mark.parametrize(
-    "text", ["", "\n", "started", "started=\npid=x\n", "started=08\n", "started=$(touch x)\n"]
-)
-def test_a_state_file_that_is_none_is_not_believed(service: Service, text: str) -> None:
+def test_a_state_file_that_is_none_is_not_believed(service: Service) -> None:
     service.sh("start", check=True)
     state = service.folder / "run/state"
     whole = state.read_text()
-    state.write_text(text)
-    status = service.sh("status")
-    assert (status.returncode, status.stderr) == (0, "")
-    assert status.stdout == f"pyserver is starting or stopping (pid {service.pid})\n"
-    assert service.sh("reload").returncode == 1
+    for text in ("", "\n", "started", "started=\npid=x\n", "started=08\n", "pid=$(touch x)\n"):
+        state.write_text(text)
+        status = service.sh("status")
+        assert (status.returncode, status.stderr) == (0, "")
+        assert status.stdout == f"pyserver is starting or stopping (pid {service.pid})\n"
+        assert service.sh("reload").returncode == 1
     assert not (service.root / "x").exists()
     state.write_text(whole)
     service.sh("reload", check=True)
@@ -75,44 +71,44 @@ def test_the_pid_of_a_neighbour_in_the_same_folder_is_not_ours(service: Service)
     assert alive(service.pid)
 
 
-def second_name(service: Service, kind: str) -> None:
-    """Have the service's folder be called by another name from now on."""
-    if kind == "link to the folder":
-        link = service.folder / "link"
-        link.symlink_to(service.root)
-        service.root = link
-    elif kind == "renamed folder":
-        service.root = service.root.rename(service.folder / "renamed")
-    elif kind == "link to RUN_DIR":
-        (service.folder / "link").symlink_to(service.root / "run")
-        service.env["RUN_DIR"] = str(service.folder / "link")
-    else:
-        service.env["RUN_DIR"] = {
-            "absolute": str(service.root / "run"),
-            "dots": "./utils/..//run",
-            "slashes": "run//",
-        }[kind]
+def second_names(service: Service) -> Iterator[None]:
+    """Call the service and its RUN_DIR by other names, one after the other."""
+    (service.folder / "link to run").symlink_to(service.root / "run")
+    names = (str(service.root / "run"), "./utils/..//run", "run//", "../link to run", "run")
+    for service.env["RUN_DIR"] in names:
+        yield
+    (service.folder / "link").symlink_to(service.root)
+    service.root = service.folder / "link"
+    yield
+    service.root = service.root.resolve().rename(service.folder / "renamed")
+    yield
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["link to the folder", "renamed folder", "link to RUN_DIR", "absolute", "dots", "slashes"],
-)
-def test_the_service_is_found_under_a_second_name(service: Service, kind: str) -> None:
+def test_the_service_is_found_under_a_second_name(service: Service) -> None:
     service.env.update(RUN_DIR="run", LOG_DIR="logs")
     service.sh("start", check=True)
     pid = int((service.root / "run/pid").read_text())
-    second_name(service, kind)
     files = {path.name for path in (service.root / "run").iterdir()}
-    assert f"pid      {pid}" in service.sh("status", check=True).stdout
-    assert service.sh("start").stdout == f"pyserver is already running (pid {pid})\n"
-    assert service.sh("run").returncode == 1
-    assert {path.name for path in (service.root / "run").iterdir()} == files
-    assert service.request()[0] == 200
+    for _ in second_names(service):
+        assert f"pid      {pid}" in service.sh("status", check=True).stdout
+        assert service.sh("start").stdout == f"pyserver is already running (pid {pid})\n"
+        assert service.sh("run").returncode == 1
+        assert {path.name for path in (service.root / "run").iterdir()} == files
+        assert service.request()[0] == 200
     assert "is up at" in service.sh("restart", check=True).stdout
     assert not alive(pid)
     assert service.sh("stop").stdout == "pyserver has stopped\n"
     assert leftovers(service) == []
+
+
+def test_a_restart_by_a_link_replaces_what_runs(service: Service) -> None:
+    service.sh("start", check=True)
+    first = service.pid
+    (service.folder / "link").symlink_to(service.folder / "run")
+    service.env["RUN_DIR"] = str(service.folder / "link")
+    service.sh("restart", check=True)
+    assert not alive(first)
+    assert alive(service.pid)
 
 
 def test_a_reload_after_a_rename_is_left_to_a_restart(service: Service) -> None:

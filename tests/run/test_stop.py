@@ -1,56 +1,45 @@
 """A stop and a restart let the requests in flight finish."""
 
-import time
 from collections.abc import Callable
 
-from tests.support.running import Call, add_slow_route, leftovers, port_is_free
+import pytest
+
+from tests.support.processes import alive
+from tests.support.running import Call, add_slow_route, leftovers, let_end, port_is_free
 from tests.support.service import Service, wait_until
 
 
-def test_a_stop_lets_requests_in_flight_finish(service: Service) -> None:
-    add_slow_route(service, 2)
-    service.sh("start", check=True)
-    call = Call(service, "/slow")
-    service.sh("stop", check=True)
-    assert port_is_free(service)
-    assert leftovers(service) == []
-    assert call.status() == 200
-
-
-def test_a_restart_waits_for_requests_in_flight(service: Service) -> None:
-    add_slow_route(service, 2)
+@pytest.mark.parametrize("verb", ["stop", "restart"])
+def test_requests_in_flight_finish(service: Service, verb: str) -> None:
+    add_slow_route(service)
     service.sh("start", check=True)
     first, call = service.pid, Call(service, "/slow")
-    service.sh("restart", check=True)
+    process = service.popen(verb)
+    wait_until(lambda: port_is_free(service))
+    assert process.poll() is None
+    let_end(service)
     assert call.status() == 200
-    assert service.pid != first
-    assert service.request()[0] == 200
+    assert process.wait() == 0, process.communicate()
+    assert alive(first) is False
+    assert port_is_free(service) == (verb == "stop")
+    assert verb == "restart" or leftovers(service) == []
 
 
 def test_a_request_beyond_the_graceful_timeout_does_not_hold_a_restart(service: Service) -> None:
-    service.env["GRACEFUL_TIMEOUT"] = "2"
-    add_slow_route(service, 600)
+    service.env["GRACEFUL_TIMEOUT"] = "1"
+    add_slow_route(service)
     service.sh("start", check=True)
     call = Call(service, "/slow")
-    started = time.monotonic()
     service.sh("restart", check=True)
-    assert time.monotonic() - started < 300  # of the request's 600
     assert service.request()[0] == 200
     assert "RemoteDisconnected" in call.status() or "Reset" in call.status()
 
 
-def test_restarts_in_a_row_leave_the_service_up_after_each(service: Service) -> None:
-    service.sh("start", check=True)
-    for _ in range(3):
-        service.sh("restart", check=True)
-        assert service.request()[0] == 200
-
-
 def test_restarts_at_once_leave_one_service(service: Service) -> None:
     service.sh("start", check=True)
-    restarts = [service.popen("restart") for _ in range(3)]
+    restarts = [service.popen("restart") for _ in range(2)]
     printed = [restart.communicate()[0] for restart in restarts]
-    assert [restart.returncode for restart in restarts] == [0, 0, 0], printed
+    assert [restart.returncode for restart in restarts] == [0, 0], printed
     assert service.request()[0] == 200
     assert service.sh("stop").stdout == "pyserver has stopped\n"
     assert leftovers(service) == []

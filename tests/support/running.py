@@ -30,14 +30,28 @@ class Call:
         return self.answer[0]
 
 
-def add_slow_route(service: Service, seconds: float) -> None:
-    """Add a route /slow that takes so long, and tells that it has begun."""
-    begun = str(service.folder / "begun")
-    service.add_route(
-        "slow",
-        f"import pathlib, time; pathlib.Path({begun!r}).touch(); time.sleep({seconds}); "
-        "return self.respond(TestApi, request)",
-    )
+SLOW = '''
+    @expose("/slow", methods=["GET", "POST"], timeout=100)
+    def slow(self, request: Request) -> Response:
+        """Tell that this has begun, and respond once `let_end` was called."""
+        import time
+        from pathlib import Path
+        Path({begun!r}).touch()
+        while not Path({end!r}).exists():
+            time.sleep(0.01)
+        return self.respond(TestApi, request)
+'''
+
+
+def add_slow_route(service: Service) -> None:
+    """Add a route /slow that responds when `let_end` is called."""
+    begun, end = (str(service.folder / name) for name in ("begun", "end"))
+    service.add_to_server(SLOW.format(begun=begun, end=end))
+
+
+def let_end(service: Service) -> None:
+    """Let the requests of /slow end."""
+    (service.folder / "end").touch()
 
 
 def port_is_free(service: Service) -> bool:
