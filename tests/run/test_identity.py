@@ -131,6 +131,20 @@ def test_a_killed_run_sh_leaves_a_service_that_is_known(service: Service) -> Non
     assert service.sh("stop").stdout == "pyserver has stopped\n"
 
 
+def test_the_service_has_the_name_of_its_setting(service: Service) -> None:
+    mark = '    """The service\'s settings: the template\'s, and yours."""\n'
+    name = '    service_name: Annotated[str, "the name"] = "the shop"\n'
+    service.edit("conf/settings.py", mark, f"{mark}\n{name}")
+    service.edit(
+        "conf/settings.py", "from conf.groups", "from typing import Annotated\n\nfrom conf.groups"
+    )
+    assert service.sh("stop").stdout == "the shop is not running\n"
+    assert service.sh("start", check=True).stdout.startswith("the shop is up at ")
+    assert service.sh("status").stdout.startswith("the shop is running\n")
+    assert service.sh("reload").stdout == "the shop has reloaded\n"
+    assert service.sh("stop").stdout == "the shop has stopped\n"
+
+
 def test_status_writes_nothing(service: Service) -> None:
     before = {path: path.stat().st_mtime_ns for path in Path(service.folder).rglob("*")}
     service.env["PYTHONDONTWRITEBYTECODE"] = "1"

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,22 +14,12 @@ from tests.support.service import Service, wait_until
 from tests.support.supervisor import Supervisor
 
 
-@pytest.fixture
-def make_supervisor(make_service: Callable[..., Service]) -> Iterator[Callable[[], Supervisor]]:
-    made: list[Supervisor] = []
-
-    def make() -> Supervisor:
-        made.append(Supervisor(make_service()))
-        return made[-1]
-
-    yield make
-    for supervisor in made:
-        supervisor.shut_down()
-
-
-@pytest.fixture
-def supervisor(make_supervisor: Callable[[], Supervisor]) -> Supervisor:
-    return make_supervisor()
+@pytest.fixture(scope="module")
+def supervisor() -> Iterator[Supervisor]:
+    """A service under supervisord, which all tests leave as it was."""
+    supervisor = Supervisor(Service())
+    yield supervisor
+    supervisor.remove()
 
 
 def test_supervise_starts_a_service_that_supervisord_keeps_up(supervisor: Supervisor) -> None:
@@ -77,11 +67,12 @@ def test_broken_code_is_refused_before_supervisord_stops_anything(supervisor: Su
     done = service.sh("restart")
     assert (done.returncode, "restart refused" in done.stderr) == (1, True)
     assert supervisor.await_service() == first
+    service.edit("api.py", "import nowhere_to_be_found", "import random")
 
 
-def test_without_its_supervisord_the_verbs_do_it_themselves(supervisor: Supervisor) -> None:
+def test_without_its_supervisord_the_verbs_do_it_themselves(service: Service) -> None:
+    supervisor = Supervisor(service)
     supervisor.shut_down()
-    service = supervisor.service
     assert service.sh("start", check=True).stdout.startswith("pyserver is up at")
     assert service.sh("restart", check=True).stdout.startswith("pyserver is up at")
     assert service.sh("stop").stdout == "pyserver has stopped\n"
@@ -107,9 +98,8 @@ def test_a_start_within_a_supervised_program_is_not_supervised(service: Service)
 def test_what_does_not_come_up_leaves_no_supervisord(service: Service) -> None:
     hook = "def on_starting(server: Any) -> None:\n"
     service.edit("gunicorn_conf.py", hook, f"{hook}    raise SystemExit('not today')\n")
-    service.edit(
-        "run.sh", "await 60 up_or_ended", "await 20 up_or_ended"
-    )  # the first try has failed by then
+    # supervisord tries again and again: the first failure is enough here.
+    service.edit("run.sh", "await 60 up_or_ended", "await 60 grep -q today logs/console.log")
     done = service.sh("supervise")
     assert done.returncode == 1
     assert "not today" in done.stderr
@@ -123,15 +113,17 @@ def test_supervisord_has_to_wait_as_long_as_a_stop_may_take(service: Service) ->
 
 
 def test_a_killed_master_comes_back_and_its_neighbour_does_not_notice(
-    make_supervisor: Callable[[], Supervisor],
+    supervisor: Supervisor, service: Service
 ) -> None:
-    one, other = make_supervisor(), make_supervisor()
-    first, neighbour = one.await_service(), other.await_service()
+    first = supervisor.await_service()
+    service.sh("start", check=True)
+    neighbour = service.pid
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: one.service.running_pid() not in (None, first))
-    assert one.await_service() != first
-    assert other.await_service() == neighbour
-    socket = one.service.root / "run/supervisor.sock"
+    wait_until(lambda: supervisor.service.running_pid() not in (None, first))
+    assert supervisor.await_service() != first
+    assert service.pid == neighbour
+    assert service.request()[0] == 200
+    socket = supervisor.service.root / "run/supervisor.sock"
     assert socket.stat().st_mode & 0o777 == 0o700  # the control is for its owner alone
 
 

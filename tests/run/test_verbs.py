@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -17,17 +17,24 @@ def service(service: Service, shell: list[str]) -> Service:
     return service
 
 
-@pytest.fixture
-def up(service: Service) -> Service:
+@pytest.fixture(scope="module")
+def up(shell: list[str]) -> Iterator[Service]:
+    """A copy that serves, for all tests that leave it so."""
+    service = Service()
+    service.shell = shell
     service.sh("start", check=True)
-    return service
+    yield service
+    service.remove()
 
 
-def test_start_says_where_it_is_and_how_to_try_it(service: Service) -> None:
+def test_start_says_where_it_is_and_how_to_try_it_and_stop_leaves_nothing(service: Service) -> None:
     said, curl = service.sh("start", check=True).stdout.splitlines()
     assert said == f"pyserver is up at http://127.0.0.1:{service.port} (pid {service.pid}); try"
     answer = subprocess.run(curl, shell=True, capture_output=True, text=True, check=True).stdout
     assert '"order_id":12345' in answer
+    assert service.sh("stop", check=True).stdout == "pyserver has stopped\n"
+    assert port_is_free(service)
+    assert leftovers(service) == []
 
 
 def test_a_second_start_leaves_the_first_one_be(up: Service) -> None:
@@ -61,31 +68,11 @@ def test_restart_replaces_the_master(up: Service) -> None:
     assert up.request()[0] == 200
 
 
-def test_stop_leaves_nothing(up: Service) -> None:
-    assert up.sh("stop", check=True).stdout == "pyserver has stopped\n"
-    assert port_is_free(up)
-    assert leftovers(up) == []
-
-
 def test_nothing_runs_is_no_fault_to_stop_and_3_to_status(service: Service) -> None:
     stopped = service.sh("stop")
     assert (stopped.returncode, stopped.stdout) == (0, "pyserver is not running\n")
     status = service.sh("status")
     assert (status.returncode, status.stdout) == (3, "pyserver is not running\n")
-
-
-def test_the_service_has_the_name_of_its_setting(service: Service) -> None:
-    mark = '    """The service\'s settings: the template\'s, and yours."""\n'
-    name = '    service_name: Annotated[str, "the name"] = "the shop"\n'
-    service.edit("conf/settings.py", mark, f"{mark}\n{name}")
-    service.edit(
-        "conf/settings.py", "from conf.groups", "from typing import Annotated\n\nfrom conf.groups"
-    )
-    assert service.sh("stop").stdout == "the shop is not running\n"
-    assert service.sh("start", check=True).stdout.startswith("the shop is up at ")
-    assert service.sh("status").stdout.startswith("the shop is running\n")
-    assert service.sh("reload").stdout == "the shop has reloaded\n"
-    assert service.sh("stop").stdout == "the shop has stopped\n"
 
 
 def test_config_shows_the_settings(service: Service) -> None:

@@ -40,3 +40,8 @@ class Supervisor:
         if pid.strip().isdigit():
             self.ctl("shutdown")
             wait_until(lambda: "no such file" in self.ctl("pid"))
+
+    def remove(self) -> None:
+        """End supervisord and all that it runs, and remove its folder."""
+        self.shut_down()
+        self.service.remove()
