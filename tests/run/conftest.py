@@ -76,9 +76,10 @@ def silent_registry() -> Iterator[tuple[socket.socket, dict[str, str]]]:
         yield server, {**NO_REGISTRY, "PIP_INDEX_URL": url}
 
 
-def hear_interrupts() -> None:
-    """Do not ignore SIGINT, as a child of a shell's `... &` does, which no shell can undo."""
+def hear_signals() -> None:
+    """Do not ignore what a child of `... &` or `nohup` ignores, and no shell can undo."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def at_terminal(service: Service) -> Iterator[Callable[..., "subprocess.Popen[st
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=hear_interrupts,  # noqa: PLW1509  this process has no threads
+                preexec_fn=hear_signals,  # noqa: PLW1509  this process has no threads
             )
         )
         return called[-1]
