@@ -8,6 +8,7 @@ from pathlib import Path
 from utils.log.handler import LineHandler, write_all
 
 MODE = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+CHECK_SECONDS = 0.001  # a gzip takes longer to start
 DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 
 
@@ -25,6 +26,7 @@ class DailyFile(LineHandler):
         self.form = f"{name}-{period}.log"
         self.path = folder
         self.second = self.file = -1
+        self.checked = 0.0  # when, in seconds of time.time()
         self.identity = (-1, -1)  # device and inode of the open file
 
     def write(self, data: bytes, created: float) -> None:
@@ -32,17 +34,25 @@ class DailyFile(LineHandler):
         if second != self.second:
             self.path = self.folder / time.strftime(self.form, time.localtime(second))
             self.second = second
-        # Before each line, for 2 µs: logrotate renames a file, compresses it and deletes it within
-        # a few milliseconds, and what is written to it meanwhile is gone.
-        try:
-            status = os.stat(self.path)  # noqa: PTH116  Path.stat takes twice as long
-            if (status.st_dev, status.st_ino) != self.identity:
-                self.open()
-        except FileNotFoundError:
-            self.open()
+            self.checked = 0.0
+        # Not before each line: it takes 10 µs of a request. But often: logrotate renames a file and
+        # starts gzip, which deletes it; what is written to it after gzip has read it is gone.
+        if not 0 <= created - self.checked < CHECK_SECONDS:
+            self.checked = created
+            self.check_identity()
         if self.lost and self.is_torn():
             data = b"\n" + data
         write_all(self.file, data)
+
+    def check_identity(self) -> None:
+        """Open our path anew unless the open file still has it."""
+        try:
+            status = os.stat(self.path)  # noqa: PTH116  Path.stat takes twice as long
+        except FileNotFoundError:
+            self.open()
+        else:
+            if (status.st_dev, status.st_ino) != self.identity:
+                self.open()
 
     def open(self) -> None:
         """Open the file that has our path now."""
@@ -70,6 +80,7 @@ class DailyFile(LineHandler):
     def reopen(self) -> None:
         """Close the file; the next line opens the one that then has the path."""
         self.identity = (-1, -1)
+        self.checked = 0.0
         if self.file >= 0:
             file, self.file = self.file, -1
             os.close(file)
