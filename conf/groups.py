@@ -88,6 +88,7 @@ class Redis(Struct, frozen=True, kw_only=True):
     port: Annotated[Port, "Redis's port"] = 6379
     password: Annotated[Secret, "Redis's password"] = Secret("")
     db: Annotated[int, Meta(ge=0), "Redis's database number"] = 0
+    prefix: Annotated[str, "what the cache's keys begin with; SERVICE_NAME if empty"] = ""
     pool_size: Annotated[Count, "connections to Redis per worker, at most"] = 50
     timeout: Annotated[Seconds, "seconds Redis may take for a command"] = 0.5
 

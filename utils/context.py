@@ -11,14 +11,20 @@ from typing import TypeVar
 
 import gevent
 
-from utils.errors import DeadlineError
+from utils.errors import DeadlineError, NotBegunError
 from utils.trace import next_baggage, next_traceparent, next_tracestate
 
 T = TypeVar("T")
 
+# How long a step that has begun at MySQL or Redis is spared though its request's time is up: to cut
+# it costs others a connection, a KILL, and perhaps a key that cannot be cached for a while.
+STEP_SECONDS = 0.5
+
 request_uuid: contextvars.ContextVar[str] = contextvars.ContextVar("request_uuid", default="-")
 # In seconds of time.monotonic().
 deadline: contextvars.ContextVar[float] = contextvars.ContextVar("deadline")
+# What cuts the request, and the greenlet that it cuts; greenlets which that one spawns inherit it.
+cutter: contextvars.ContextVar[tuple[gevent.Timeout, object]] = contextvars.ContextVar("cutter")
 # As the caller sent them; `outbound_headers` drops what is malformed.
 traceparent: contextvars.ContextVar[str] = contextvars.ContextVar("traceparent", default="")
 tracestate: contextvars.ContextVar[str] = contextvars.ContextVar("tracestate", default="")
@@ -31,7 +37,7 @@ def time_left(limit: float) -> float:
 
 
 @contextmanager
-def fail_after(seconds: float, error: Exception) -> Iterator[None]:
+def fail_after(seconds: float, error: Exception) -> Iterator[gevent.Timeout]:
     """Raise the error if the block takes longer.
 
     Inside the block it is gevent's Timeout, a BaseException: no `except Exception` there, of a
@@ -40,7 +46,7 @@ def fail_after(seconds: float, error: Exception) -> Iterator[None]:
     timeout = gevent.Timeout(seconds)
     try:
         with timeout:
-            yield
+            yield timeout
     except gevent.Timeout as raised:
         if raised is not timeout:
             raise
@@ -52,12 +58,50 @@ def request_deadline(seconds: float) -> Iterator[None]:
     """Raise DeadlineError if the block takes longer, wherever it waits at that moment."""
     if seconds <= 0:
         raise DeadlineError
-    token = deadline.set(time.monotonic() + seconds)
-    try:
-        with fail_after(seconds, DeadlineError()):
+    with fail_after(seconds, DeadlineError()) as timeout:
+        ends_at = deadline.set(time.monotonic() + seconds)
+        cut_by = cutter.set((timeout, gevent.getcurrent()))
+        try:
             yield
+        finally:
+            cutter.reset(cut_by)
+            deadline.reset(ends_at)
+
+
+def own_timeout() -> gevent.Timeout | None:
+    """Return the request's timeout, if this greenlet is the one that it will cut."""
+    timeout, greenlet = cutter.get((None, None))
+    return timeout if timeout and timeout.pending and greenlet is gevent.getcurrent() else None
+
+
+def check_deadline() -> None:
+    """Raise NotBegunError if the request's time is up: the step that comes next is not begun."""
+    if own_timeout() and time_left(math.inf) <= 0:
+        raise NotBegunError
+
+
+@contextmanager
+def spared(seconds: float = STEP_SECONDS) -> Iterator[None]:
+    """Let the request's deadline not cut the block in its first `seconds`.
+
+    A caller chooses its deadline: one that is always in haste must not cost all others what it
+    cuts. The step after it is not begun: see check_deadline.
+    """
+    timeout = own_timeout()
+    if timeout and time_left(seconds) < seconds:
+        postpone(timeout, seconds)
+    try:
+        yield
     finally:
-        deadline.reset(token)
+        if timeout and timeout.pending:
+            postpone(timeout, max(0.0, time_left(math.inf)))
+
+
+def postpone(timeout: gevent.Timeout, seconds: float) -> None:
+    """Let a timeout that is pending end so many seconds from now."""
+    timeout.close()
+    timeout.timer = gevent.get_hub().loop.timer(seconds, priority=-1)  # as its own __init__ does
+    timeout.start()
 
 
 def outbound_headers(limit: float) -> dict[str, str]:

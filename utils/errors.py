@@ -12,6 +12,7 @@ class ServiceError(Exception):
     status = 500
     message = "server error"
     retry_after: int | None = None  # seconds
+    undone = False  # whether it is certain that the step which failed has changed nothing
 
     def __init__(
         self,
@@ -56,6 +57,12 @@ class DeadlineError(ServiceError):
     """The request's deadline passed."""
 
     err_code, status, message = -6, 504, "deadline passed"
+
+
+class NotBegunError(DeadlineError):
+    """The request's deadline passed before the step that comes next."""
+
+    undone = True
 
 
 class OverloadError(ServiceError):

@@ -18,7 +18,7 @@ def test_a_change_is_seen_by_all_that_come_after_it(
 ) -> None:
     workers = [store.worker(), store.worker()]
     if uncertain:
-        workers[1].invalidate_key("thing:a", settings.uncertain_seconds)
+        workers[1].invalidate_key("pyserver:thing:a", settings.uncertain_seconds)
     store.hold()
     early = gevent.spawn(workers[0], "a")
     wait_until(lambda: store.loads == 1)
@@ -61,13 +61,13 @@ def test_after_a_change_that_failed_nothing_is_stored_while_it_may_still_be_made
     assert here("a") == there("a")
     with pytest.raises(fault), here.invalidating("a"):
         raise fault
-    wait_until(lambda: not client().exists("thing:a"))
+    wait_until(lambda: not client().exists("pyserver:thing:a"))
     assert here("a") == there("a") == Thing("a", 1)
     store.things["a"] = Thing("a", 2)  # MySQL had not given up yet
     assert here("a") == there("a") == Thing("a", 2)
-    left = client().pttl("thing:a#lock")
+    left = client().pttl("pyserver:thing:a#lock")
     assert uncertain_for_long / 2 * 1000 < left <= uncertain_for_long * 1000
-    client().delete("thing:a#lock")
+    client().delete("pyserver:thing:a#lock")
     store.loads = 0
     assert [here("a"), there("a")] == [Thing("a", 2)] * 2
     assert store.loads == 1

@@ -1,21 +1,17 @@
 """The keys: two different calls never share one; a pattern that cannot promise it is refused."""
 
-import enum
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
+import gevent
 import pytest
+from msgspec import structs
 
-from tests.support.cache import Thing
-from utils.cache import cached, client
+from conf.current import settings
+from tests.support.cache import Store
+from tests.support.service import wait_until
+from utils.cache import cached, client, keys
 from utils.dev.servers import Redis
-
-
-class Color(enum.Enum):
-    RED = 1
 
 
 def test_no_two_calls_share_a_key(redis: Redis) -> None:
@@ -38,53 +34,42 @@ def test_no_value_shares_a_key_with_its_own_text(redis: Redis) -> None:
     for thing in (None, True, 1.5, (1, 2), b"a"):
         for call in (thing, str(thing), repr(thing), f"={thing!r}"):
             assert load(call) == type(call).__name__
-    assert client().get("thing:=None") == b'"NoneType"'
+    assert client().get("pyserver:thing:=None") == b'"NoneType"'
 
 
-def test_a_number_and_its_text_share_a_key() -> None:
-    @cached("number:{number}", 60)
-    def load(number: object) -> str:
-        return str(number)
+def test_a_key_is_easily_read() -> None:
+    @cached("order:{shop}:{number}", 60)
+    def load(shop: str, number: int) -> int:
+        return number
 
-    assert load.key_for(7) == load.key_for("7") == "number:7"
-
-
-VALUES = [
-    None,
-    True,
-    -1.5,
-    b"a",
-    Decimal("1.10"),
-    UUID(int=1),
-    date(2020, 1, 1),
-    datetime(2020, 1, 1, tzinfo=UTC),
-    datetime(2020, 1, 1),
-    timedelta(1),
-    Color.RED,
-    ("a", 1, (None,)),
-    ["a", 1],
-]
+    assert load.key_for("tea-house", 7) == "pyserver:order:tea-house:7"
 
 
-def test_values_of_many_types_have_keys_of_their_own() -> None:
-    @cached("value:{value}", 60)
-    def load(value: object) -> int:
-        return 1
-
-    keys = {load.key_for(value) for value in VALUES}
-    assert len(keys) == len(VALUES)
-
-
-@pytest.mark.parametrize("value", [{"a", "b"}, {"a": 1}, object(), Thing("a", 1), (1, object())])
-def test_a_value_without_a_text_of_its_own_is_refused(value: object) -> None:
-    """A set's text differs between processes, an object's has an address that is used again."""
-
-    @cached("unusable:{value}", 60)
-    def load(value: object) -> int:
-        return 1
-
-    with pytest.raises(TypeError, match="cannot be an argument of a cached function"):
-        load(value)
+@pytest.mark.parametrize(
+    ("prefix", "name", "begins"),
+    [
+        ("", "orders", "orders:thing:a"),
+        ("shop", "orders", "shop:thing:a"),
+        ("shop:thing", "orders", "shop%3Athing:thing:a"),
+        ("#{1}", "orders", "%23%7B1%7D:thing:a"),
+        ("", "Läden", "L%C3%A4den:thing:a"),
+    ],
+)
+def test_all_that_is_written_has_the_prefix_of_the_service(
+    store: Store, monkeypatch: pytest.MonkeyPatch, prefix: str, name: str, begins: str
+) -> None:
+    redis = structs.replace(settings.redis, prefix=prefix)
+    monkeypatch.setattr(keys, "settings", structs.replace(settings, redis=redis, service_name=name))
+    load = store.worker()
+    store.hold()
+    call = gevent.spawn(load, "a")
+    wait_until(lambda: store.loads == 1)
+    assert client().keys("*") == [f"{begins}#lock".encode()]
+    store.let(1)
+    call.join()
+    assert client().keys("*") == [begins.encode()]
+    load.invalidate_key(load.key_for("a"), uncertain=60)
+    assert client().keys("*") == [f"{begins}#lock".encode()]
 
 
 def test_a_long_key_works(redis: Redis) -> None:
@@ -145,7 +130,7 @@ def test_keyword_only_arguments_and_defaults_are_part_of_the_key() -> None:
     def search(text: str, /, *, limit: int = 20) -> list[str]:
         return [text] * limit
 
-    assert search.key_for("a") == search.key_for("a", limit=20) == "search:a:20"
+    assert search.key_for("a") == search.key_for("a", limit=20) == "pyserver:search:a:20"
     with pytest.raises(TypeError):
         search.key_for("a", 20)  # type: ignore[call-arg]
 
@@ -168,7 +153,7 @@ def test_two_functions_that_could_share_a_key_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"first may have such a key already: same:\{one\}:x$"):
         cached(pattern, 60)(function)
-    assert first.key_for(1) == "same:1:x"
+    assert first.key_for(1) == "pyserver:same:1:x"
 
 
 def test_no_value_has_the_key_of_a_lock(redis: Redis) -> None:
@@ -188,7 +173,11 @@ def test_functions_whose_keys_differ_live_side_by_side() -> None:
     one = cached("side:{args}", 60)(plain)
     none = cached("side", 60)(nothing)
     two = cached("side:{one}:{other}", 60)(pair)
-    assert {one.key_for(1), none.key_for(), two.key_for("1", "2")} == {"side:1", "side", "side:1:2"}
+    assert {one.key_for(1), none.key_for(), two.key_for("1", "2")} == {
+        "pyserver:side:1",
+        "pyserver:side",
+        "pyserver:side:%31:%32",
+    }
 
 
 def test_a_function_that_is_imported_again_keeps_its_keys() -> None:

@@ -107,14 +107,14 @@ def test_a_change_that_failed_while_redis_was_down_stays_uncertain_when_it_is_ba
     assert load("a") == Thing("a", 1)
     store.things["a"] = Thing("a", 2)  # MySQL made the change after all
     assert load("a") == Thing("a", 2)
-    assert client().get("thing:a#lock") == b"uncertain"
+    assert client().get("pyserver:thing:a#lock") == b"uncertain"
 
 
 def test_thousands_of_pending_deletes_are_delivered_before_anything_is_read(
     redis: Redis, redis_proxy: Proxy
 ) -> None:
-    names = [str(number) for number in range(5000)]
-    client().mset(dict.fromkeys((f"name:{name}" for name in names), "old"))
+    names = [f"n{number}" for number in range(5000)]
+    client().mset(dict.fromkeys((f"pyserver:name:{name}" for name in names), "old"))
 
     @cached("name:{name}", 60)
     def load(name: str) -> str:
@@ -125,7 +125,7 @@ def test_thousands_of_pending_deletes_are_delivered_before_anything_is_read(
             load.invalidate(name)
 
     redis_proxy.close()
-    load.invalidate("0")
+    load.invalidate("n0")
     assert not waits(lambda: invalidate_all(names))
     redis_proxy.open()
     wait_until(lambda: not breaker().open)
@@ -176,8 +176,9 @@ def test_a_change_that_is_cut_anywhere_is_made_good(
             gevent.sleep(60)
         if cut_in == "the mark":
             raise ValueError
-    assert breaker().open == (cut_in != "the change")  # which has no time left to wait for Redis
-    wait_until(lambda: breaker().open)
+    assert not breaker().open  # what cut it says nothing about Redis
+    assert load("a") == Thing("a", 2)
+    wait_until(lambda: breaker().open)  # by the deletion, which went on
     lose_what_is_on_its_way(redis_proxy)
     assert load("a") == Thing("a", 2)
     wait_until(lambda: not breaker().open)
@@ -261,12 +262,3 @@ def test_a_redis_that_is_full_is_no_fault_of_the_caller(store: Store, policy: st
     finally:
         client().config_set("maxmemory", "0")
         client().config_set("maxmemory-policy", "noeviction")
-
-
-def test_a_key_that_holds_something_else_is_no_fault_of_the_caller(store: Store) -> None:
-    load = store.worker()
-    client().lpush("thing:a", "x")
-    assert load("a") == Thing("a", 1)
-    load.invalidate("a")
-    assert [load("a"), load("a")] == [Thing("a", 1)] * 2
-    assert store.loads == 2

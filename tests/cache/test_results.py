@@ -107,7 +107,7 @@ def test_a_result_that_could_not_be_read_again_is_an_error(
     with pytest.raises(TypeError, match=r"the result of .*load cannot be cached: "):
         cached("result", 60)(load)()
     assert len(loads) == 1
-    assert not client().exists("result")
+    assert not client().exists("pyserver:result")
 
 
 def test_a_function_without_a_return_annotation_is_refused() -> None:
@@ -128,14 +128,14 @@ def test_a_none_is_cached_for_a_short_time(store: Store) -> None:
     load = store.worker()
     assert [load("none"), load("none")] == [None, None]
     assert store.loads == 1
-    assert 0 < client().pttl("thing:none") <= NONE_TTL * 1000
+    assert 0 < client().pttl("pyserver:thing:none") <= NONE_TTL * 1000
 
 
 def test_values_that_were_loaded_together_expire_one_by_one_and_never_too_late(
     store: Store,
 ) -> None:
     store.worker()("a")
-    assert 0 < client().pttl("thing:a") <= 60_000
+    assert 0 < client().pttl("pyserver:thing:a") <= 60_000
     lives = [milliseconds_to_live(b"{}", 60) for _ in range(100)]
     assert min(lives) >= 54_000
     assert max(lives) <= 60_000
@@ -147,10 +147,10 @@ def test_a_value_of_another_release_is_loaded_anew(
     store: Store, value: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     load = store.worker()
-    client().set("thing:a", value)
+    client().set("pyserver:thing:a", value)
     assert [load("a"), load("a"), load("a")] == [Thing("a", 1)] * 3
     assert store.loads == 2
-    assert caplog.text.count("the cached value of thing:a cannot be read: ") == 1
+    assert caplog.text.count("the cached value of 'pyserver:thing:a' cannot be read: ") == 1
 
 
 def test_a_cached_function_keeps_its_name_documentation_and_signature() -> None:

@@ -84,7 +84,7 @@ def test_a_request_that_had_too_little_time_to_load_fails_no_other(
 
 def test_a_load_whose_worker_died_is_taken_over(store: Store) -> None:
     load = store.worker()
-    assert acquire("thing:a", "of a dead worker") == ACQUIRED
+    assert acquire("pyserver:thing:a", "of a dead worker") == ACQUIRED
     with request_deadline(LEASE_SECONDS + 10):
         assert load("a") == Thing("a", 1)
     assert load("a") == Thing("a", 1)
@@ -97,10 +97,10 @@ def test_a_lock_that_no_lease_can_have_left_holds_nobody_up(
     store: Store, milliseconds: int | None
 ) -> None:
     """Redis's clock was set back by an hour: its keys live for an hour longer."""
-    client().set("thing:a#lock", "of a dead worker", px=milliseconds)
+    client().set("pyserver:thing:a#lock", "of a dead worker", px=milliseconds)
     with request_deadline(20):
         assert store.worker()("a") == Thing("a", 1)
-    assert client().exists("thing:a")
+    assert client().exists("pyserver:thing:a")
 
 
 def test_a_load_may_take_longer_than_a_lease_and_is_not_disturbed(store: Store) -> None:
@@ -112,7 +112,7 @@ def test_a_load_may_take_longer_than_a_lease_and_is_not_disturbed(store: Store) 
     while time.monotonic() < started + LEASE_SECONDS * 1.6:
         with pytest.raises(DeadlineError), request_deadline(0.1):
             there("a")
-    assert acquire("thing:a", "of another worker") == BUSY
+    assert acquire("pyserver:thing:a", "of another worker") == BUSY
     store.let(1)
     gevent.joinall(calls)
     assert [call.value for call in calls] == [Thing("a", 1)] * 3
@@ -144,7 +144,7 @@ def test_a_load_that_calls_itself_is_an_error_and_no_deadlock(redis: Redis) -> N
     def pong(number: int) -> int:
         return ping(number)
 
-    with pytest.raises(RecursionError, match="the load of ping:1 calls for ping:1"):
+    with pytest.raises(RecursionError, match=r"the load of (\S+) calls for \1$"):
         ping(1)
     assert client().keys("*") == []
 
@@ -176,7 +176,7 @@ def test_who_comes_after_a_change_trusts_no_load_that_was_stored_before_it(
     here, there = store.worker(), store.worker()
     monkeypatch.setattr(lease, "release_and_store", store_slowly)
     early = gevent.spawn(here, "a")
-    wait_until(lambda: client().exists("thing:a"))
+    wait_until(lambda: client().exists("pyserver:thing:a"))
     monkeypatch.undo()
     with there.invalidating("a"):
         store.things["a"] = Thing("a", 2)

@@ -151,7 +151,7 @@ def test_an_upstream_that_drops_packets_cannot_be_reached() -> None:
 
 
 def test_a_request_whose_time_is_up_gets_a_deadline_error(
-    faulty: Faulty, upstream: Upstream
+    faulty: Faulty, upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     def call() -> None:
         upstream.get("/echo/0")  # on a kept connection, a request could be sent at once
@@ -164,6 +164,8 @@ def test_a_request_whose_time_is_up_gets_a_deadline_error(
 
     gevent.spawn(call).get()
     assert faulty.count("/echo/1") == 0
+    assert caplog.text == ""  # the upstream is not to blame
+    assert ask(upstream, 1) == "1"
 
 
 def test_the_limit_of_a_caller_higher_up_goes_through(upstream: Upstream) -> None:

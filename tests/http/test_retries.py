@@ -40,6 +40,13 @@ def test_pauses_between_retries_can_be_switched_off(faulty: Faulty) -> None:
     assert faulty.count("/busy") == 101
 
 
+def test_what_took_too_long_is_not_asked_again(faulty: Faulty, upstream: Upstream) -> None:
+    """Each service of a chain would triple what a caller in haste costs the last one."""
+    with pytest.raises(UnavailableError, match="answered 504"):
+        upstream.get("/status/504")
+    assert faulty.count("/status/504") == 1
+
+
 @pytest.mark.parametrize("status", [200, 204, 304, 400, 404, 409, 499])
 def test_a_response_below_500_is_for_the_caller(upstream: Upstream, status: int) -> None:
     assert upstream.get(f"/status/{status}").status == status

@@ -54,7 +54,7 @@ class Store:
         return cached("thing:{name}", ttl)(self.load)
 
 
-def joined(load: LoadThing, key: str = "thing:a") -> int:
+def joined(load: LoadThing, key: str = "pyserver:thing:a") -> int:
     """Return how many greenlets wait for a load that another one of their worker has begun."""
     flight = load.flights().in_flight.get(key)
     return flight.result.linkcount() if flight else 0

@@ -11,8 +11,8 @@ import redis
 from conf.current import settings
 from utils.cache.keys import lock_key
 from utils.cache.redis import client
-from utils.context import fail_after, per_process
-from utils.errors import UnavailableError
+from utils.context import fail_after, per_process, spared
+from utils.errors import UnavailableError, shorten
 from utils.log import logger
 
 PROBE_SECONDS = 0.5
@@ -22,14 +22,14 @@ PROBE_SECONDS = 0.5
 # An earlier change of which that is uncertain stays so.
 INVALIDATE = """
 local uncertain = tonumber(ARGV[1])
-redis.call('DEL', KEYS[1])
-if redis.call('GET', KEYS[2]) == 'uncertain' then
+redis.call('UNLINK', KEYS[1])
+if redis.pcall('GETRANGE', KEYS[2], 0, 99) == 'uncertain' then
   uncertain = math.max(uncertain, redis.call('PTTL', KEYS[2]))
 end
 if uncertain > 0 then
   redis.call('SET', KEYS[2], 'uncertain', 'PX', uncertain)
 else
-  redis.call('DEL', KEYS[2])
+  redis.call('UNLINK', KEYS[2])
 end
 """
 
@@ -44,27 +44,29 @@ class PendingDelete(NamedTuple):
 class Breaker:
     """Runs Redis commands. The circuit opens when Redis fails, and closes when it is back.
 
-    While it is open, requests do without Redis, and one greenlet asks every PROBE_SECONDS. Keys
-    that could not be deleted meanwhile are deleted before this process reads from Redis again.
+    While it is open, requests do without Redis, and one greenlet asks every PROBE_SECONDS. This
+    process reads no key from Redis that it has yet to delete there.
     """
 
     def __init__(self) -> None:
         self.open = False
         self.pending_deletes: dict[str, PendingDelete] = {}
 
-    def run(self, *args: Any) -> Any:
-        """Return the reply to a command, or None if Redis is down or refuses it."""
-        if self.open or not settings.redis.host:
+    def run(self, key: str, *args: Any) -> Any:
+        """Return the reply to a command about a key, or None if it has to do without Redis."""
+        if self.open or key in self.pending_deletes or not settings.redis.host:
             return None
         try:
             return command(*args)
         except redis.ResponseError as error:  # out of memory, no permission: Redis is there
-            logger.warning("Redis: %s", error)
+            logger.warning("Redis: %s: %s", shorten(key), error)
         except Exception as error:  # redis-py raises many others if the answer is not RESP
             self.open_circuit(error)
         return None
 
-    def invalidate(self, key: str, max_age: float, uncertain: float = 0.0) -> None:
+    def invalidate(
+        self, key: str, max_age: float, uncertain: float = 0.0, wait: bool = True
+    ) -> None:
         """Delete a key and the lock beside it: now, or as soon as Redis is back.
 
         A value lives for `max_age` seconds at most. For `uncertain` seconds none is stored.
@@ -76,15 +78,19 @@ class Breaker:
         if earlier := self.pending_deletes.get(key):
             uncertain_until = max(uncertain_until, earlier.uncertain_until)
         pending = PendingDelete(max(now + max_age, uncertain_until), uncertain_until)
-        self.pending_deletes[key] = pending  # first: a deadline may end this anywhere below
-        if self.open:
-            return
+        self.pending_deletes[key] = pending
+        if not self.open:
+            # In a greenlet of its own: a deadline that cuts the caller says nothing about Redis.
+            delivery = gevent.spawn(self.try_to_deliver, key, pending)
+            if wait:
+                delivery.join()
+
+    def try_to_deliver(self, key: str, delete: PendingDelete) -> None:
+        """Delete a key; open the circuit if Redis fails."""
         try:
-            self.deliver(key, pending)
-        except BaseException as error:
+            self.deliver(key, delete)
+        except Exception as error:
             self.open_circuit(error)
-            if not isinstance(error, Exception):
-                raise
 
     def deliver(self, key: str, delete: PendingDelete) -> None:
         """Delete a key. It is pending no more then, unless it was invalidated again meanwhile."""
@@ -122,9 +128,12 @@ class Breaker:
 
 
 def command(*args: Any) -> Any:
-    """Run a command within REDIS_TIMEOUT; the waits for a free connection and for TCP count too."""
+    """Run a command within REDIS_TIMEOUT; the waits for a free connection and for TCP count too.
+
+    No deadline cuts it: redis-py would have to close the connection.
+    """
     limit = settings.redis.timeout
-    with fail_after(limit, UnavailableError(f"no answer within {limit:g} s")):
+    with spared(limit), fail_after(limit, UnavailableError(f"no answer within {limit:g} s")):
         return client().execute_command(*args)
 
 

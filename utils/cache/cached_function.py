@@ -7,16 +7,16 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
 
-import gevent
 import msgspec
 
 from conf.current import settings
 from utils.cache.breaker import breaker
-from utils.cache.keys import check_pattern, claim, key_part
-from utils.cache.lease import load_and_store
+from utils.cache.keys import check_pattern, claim, key_part, prefix
+from utils.cache.lease import load_and_store, read
 from utils.cache.single_flight import SingleFlight
-from utils.context import per_process
-from utils.errors import ServiceError
+from utils.codec import JSON_ERRORS
+from utils.context import check_deadline, per_process
+from utils.errors import ServiceError, shorten
 from utils.log import logger
 
 P = ParamSpec("P")
@@ -55,15 +55,16 @@ class CachedFunction(Generic[P, T]):
             return self.encode(self.function(*args, **kwargs))
 
         key = self.key_for(*args, **kwargs)
-        value = breaker().run("GET", key)
+        check_deadline()
+        value = read(key)
         if value is None:
             value = self.flights().load_once(key, lambda: load_and_store(key, load, self.ttl))
         try:
             return self.decoder.decode(value)
-        except msgspec.DecodeError as error:
+        except JSON_ERRORS as error:
             # Another release of the service stored it. While both run, they may do so in turns:
             # this call does not try its luck again.
-            logger.warning("the cached value of %s cannot be read: %s", key, error)
+            logger.warning("the cached value of %s cannot be read: %s", shorten(key), error)
             self.invalidate_key(key)
             return self.decoder.decode(load())
 
@@ -81,7 +82,7 @@ class CachedFunction(Generic[P, T]):
         call = self.signature.bind(*args, **kwargs)
         call.apply_defaults()
         parts = {name: key_part(value) for name, value in call.arguments.items()}
-        return self.pattern.format_map(parts)
+        return f"{prefix()}:{self.pattern.format_map(parts)}"
 
     def invalidating(self, *args: P.args, **kwargs: P.kwargs) -> "Invalidation":
         """Return a context manager: `with` it around a change, a call's result is invalidated.
@@ -95,9 +96,9 @@ class CachedFunction(Generic[P, T]):
         """Delete a call's result, after a change; a load that is under way stores nothing."""
         self.invalidate_key(self.key_for(*args, **kwargs))
 
-    def invalidate_key(self, key: str, uncertain: float = 0.0) -> None:
+    def invalidate_key(self, key: str, uncertain: float = 0.0, wait: bool = True) -> None:
         """Delete a result, at once or when Redis is back; store none for `uncertain` seconds."""
-        breaker().invalidate(key, self.ttl + settings.request_timeout, uncertain)
+        breaker().invalidate(key, self.ttl + settings.request_timeout, uncertain, wait)
 
 
 class Invalidation:
@@ -111,13 +112,9 @@ class Invalidation:
         self.entered = True
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        # A 4xx is the api's own refusal, unless a statement failed before.
-        refused = isinstance(error, ServiceError) and error.status < 500 and not error.__context__
-        uncertain = 0.0 if error is None or refused else settings.uncertain_seconds
-        if error is None or isinstance(error, Exception):
-            self.function.invalidate_key(self.key, uncertain)
-        else:  # the time is up, and none is left to wait for Redis
-            gevent.spawn(self.function.invalidate_key, self.key, uncertain)
+        uncertain = settings.uncertain_seconds if may_be_made(error) else 0.0
+        time_is_up = error is not None and not isinstance(error, Exception)
+        self.function.invalidate_key(self.key, uncertain, wait=not time_is_up)
 
     def __del__(self) -> None:
         # Python says the same of a coroutine that was never awaited.
@@ -125,6 +122,16 @@ class Invalidation:
             message = f"{self.function.name}.invalidating(...) does nothing without `with`"
             logger.error(message)
             warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
+def may_be_made(error: BaseException | None) -> bool:
+    """Return whether a change that failed may still be made, later.
+
+    Not if the api refused it itself by a 4xx, or what failed is undone, and nothing failed before.
+    """
+    while isinstance(error, ServiceError) and (error.status < 500 or error.undone):
+        error = error.__context__
+    return error is not None
 
 
 def result_decoder(function: Callable[..., T], pattern: str) -> msgspec.json.Decoder[T]:

@@ -1,16 +1,21 @@
 """Keys: a pattern such as `order:{shop}:{number}`, and each call's own key made of it."""
 
 import inspect
-from datetime import date, datetime, time, timedelta
+import re
+import sys
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
+from operator import attrgetter
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-# Their repr is the same in every process, and no two different values of a type share it. A set's
-# is not (its order differs), nor is that of most objects (their address, which is used again).
-REPR_TYPES = (type(None), bool, float, bytes, Decimal, date, datetime, time, timedelta, UUID)
+from conf.current import settings
+
+# Their repr is the same in every process, and no two different values share it: it has all of the
+# value. Not so a subclass's, which may mask or leave out what it likes.
+EXACT_TYPES = (type(None), bool, int, float, str, bytes, Decimal, date, timedelta, UUID)
 
 patterns: dict[str, str] = {}  # of the modules' functions, by the functions' names
 
@@ -47,24 +52,45 @@ def lock_key(key: str) -> str:
     return f"{key}#lock"
 
 
+def prefix() -> str:
+    """Return what all keys of this service begin with, for services may share a Redis."""
+    return quote(settings.redis.prefix or settings.service_name, safe="")
+
+
 def key_part(value: Any) -> str:
     """Return a value as a part of a key; TypeError if it has no text that stands for it alone.
 
-    Two different values never share a text, except that 7 and "7" do; and none has a colon or #.
+    Two different values never share a text, and none has a colon or a #.
     """
-    if type(value) in (str, int):
-        return quote(str(value), safe="", errors="surrogatepass")
-    check_repr(value)
-    return "=" + quote(repr(value), safe="")
+    if type(value) is int:
+        return str(value)
+    if type(value) is str:
+        text = quote(value, safe="", errors="surrogatepass")
+        # "7" is %37, or else it would be 7's.
+        return f"%{ord(text[0]):X}{text[1:]}" if re.fullmatch("-?[0-9]+", text) else text
+    return "=" + quote(exact(value), safe="")
 
 
-def check_repr(value: Any) -> None:
-    """Raise TypeError unless the value's repr stands for it alone."""
-    if type(value) in (tuple, list):
-        for part in value:
-            check_repr(part)
-    elif type(value) not in (str, int, *REPR_TYPES) and not isinstance(value, Enum):
-        raise TypeError(
-            f"{type(value).__qualname__} cannot be an argument of a cached function: "
-            "expected str, int, float, bool, None, bytes, Decimal, UUID, dates, enums, tuples"
-        )
+def exact(value: Any) -> str:
+    """Return a text that has all of the value, and its type."""
+    kind = type(value)
+    if kind in (tuple, list):
+        return f"{kind.__name__}({','.join(map(exact, value))})"
+    if isinstance(value, Enum) and is_global(kind):
+        return f"{kind.__module__}.{kind.__qualname__}[{value.name or value.value!r}]"
+    if kind in EXACT_TYPES or (kind is datetime and type(value.tzinfo) in (type(None), timezone)):
+        return repr(value)
+    raise TypeError(
+        f"{kind.__qualname__} cannot be an argument of a cached function: expected str, int, float,"
+        " bool, None, bytes, Decimal, UUID, date, datetime (with an offset, not a zone), timedelta,"
+        " an Enum of a module, or a tuple or list of them"
+    )
+
+
+def is_global(kind: type) -> bool:
+    """Return whether the class is the one of its name, as pickle has to find it again."""
+    try:
+        found: object = attrgetter(kind.__qualname__)(sys.modules[kind.__module__])
+    except (AttributeError, KeyError):
+        return False
+    return found is kind

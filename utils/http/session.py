@@ -36,7 +36,7 @@ def retry_policy(retries: int, backoff: float) -> RetryPolicy:
         retries,
         other=0,  # TLS that breaks, for one: urllib3 would send even a POST again
         allowed_methods={"GET", "HEAD", "OPTIONS", "PUT", "DELETE"},
-        status_forcelist={502, 503, 504},
+        status_forcelist={502, 503},  # not 504: what took too long once will again
         backoff_factor=backoff,
         backoff_jitter=2 * backoff,
         backoff_max=1,

@@ -12,7 +12,7 @@ import requests
 from msgspec import UNSET
 
 from utils.context import fail_after, outbound_headers, per_process, time_left
-from utils.errors import DeadlineError
+from utils.errors import DeadlineError, NotBegunError
 from utils.http.failures import LIBRARY_ERRORS, unavailable, unavailable_because
 from utils.http.parts import Fields, check_proxy, encode_body, parse_base_url, quote_path
 from utils.http.response import UpstreamResponse
@@ -109,8 +109,8 @@ class Upstream:
     def send(self, request: requests.PreparedRequest) -> UpstreamResponse:
         """Send a request and read the response, all within the time that there is."""
         limit = time_left(self.total_timeout)
-        if limit <= 0:
-            raise DeadlineError
+        if limit < 0.001:  # of which the upstream would be told as 0 ms
+            raise NotBegunError
         status = "-"
         try:
             with (
@@ -122,8 +122,9 @@ class Upstream:
             status = str(response.status)
             return response
         except TotalTimeoutError:
-            error = unavailable(self.name, f"did not answer within {round(limit, 3):g} s")
-            raise (DeadlineError() if limit < self.total_timeout else error) from None
+            if limit < self.total_timeout:  # the caller's haste, and no fault of the upstream
+                raise DeadlineError from None
+            raise unavailable(self.name, f"did not answer within {limit:g} s") from None
         except LIBRARY_ERRORS as error:
             raise unavailable_because(error, self.name, self.timeouts[1]) from None
         finally:

@@ -50,12 +50,20 @@ ERRORS_WITHOUT_VALUES = {
 NAMES = {code: name for name, code in vars(ER).items() if isinstance(code, int)}
 
 
+class NotSentError(UnavailableError):
+    """No connection was free, or could be made: nothing was sent."""
+
+    undone = True
+
+
 class RetryableError(UnavailableError):
     """Raise if MySQL undid the statement: a deadlock, a lock or the statement took too long.
 
     Nothing of it is written, so it can be sent again: a statement by itself, or all of its
     transaction.
     """
+
+    undone = True
 
 
 class StatementError(MySQLError):

@@ -10,6 +10,7 @@ from pymysql import MySQLError
 from pymysql.cursors import DictCursor
 
 from conf.current import settings
+from utils.context import spared
 from utils.errors import UnavailableError
 from utils.log import logger
 from utils.mysql.connection import Connection
@@ -44,7 +45,7 @@ def execute(
     that it can go on: a statement may be half sent, or its answer still be on its way.
     """
     cursor = connection.cursor(DictCursor)
-    with timed(partial(log, cursor, sql, values)):
+    with timed(partial(log, cursor, sql, values)), spared():
         try:
             return send(cursor, sql, values, many)
         except MySQLError as raised:

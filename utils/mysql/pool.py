@@ -10,11 +10,10 @@ from gevent.lock import BoundedSemaphore
 from pymysql import MySQLError
 
 from conf.current import settings
-from utils.context import per_process
-from utils.errors import UnavailableError
+from utils.context import check_deadline, per_process, spared, time_left
 from utils.log import logger
 from utils.mysql.connection import Connection, is_usable, options
-from utils.mysql.errors import unavailable
+from utils.mysql.errors import NotSentError, unavailable
 
 
 class Pool:
@@ -45,10 +44,7 @@ class Pool:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """Lend a connection that is connected; raise UnavailableError if none is free in time."""
-        if self.slots.linkcount():
-            gevent.sleep(0)  # or one that asks again at once would overtake those that wait
-        if not self.slots.acquire(timeout=settings.mysql.pool_timeout):
-            raise UnavailableError("MySQL is busy")
+        self.take_slot(settings.mysql.pool_timeout)
         try:
             lease = self.pooled.connection(shareable=False)
         except BaseException:
@@ -61,6 +57,18 @@ class Pool:
             yield connection
         finally:
             self.release(connection, lease)
+
+    def take_slot(self, limit: float) -> None:
+        """Wait for so many seconds at most, or for what the request has left."""
+        check_deadline()
+        if self.slots.linkcount():
+            gevent.sleep(0)  # or one that asks again at once would overtake those that wait
+        with spared(limit):  # a cut would not say that nothing was sent
+            left = time_left(limit)  # none in a greenlet that outlives its request
+            taken = self.slots.acquire(timeout=left if left > 0 else limit)
+        if not taken:
+            check_deadline()
+            raise NotSentError("MySQL is busy")
 
     def release(self, connection: Connection, lease: PooledDedicatedDBConnection) -> None:
         """Take a connection back; one that is closed has to be killed before its slot is free."""
@@ -97,10 +105,16 @@ class Pool:
 
 
 def connect(connection: Connection) -> None:
+    """Connect, whatever time the request has left.
+
+    After a hundred logins that were cut, MySQL refuses this host (max_connect_errors).
+    """
     try:
-        connection.connect()
-    except (MySQLError, OSError) as error:
-        raise unavailable(error) from error
+        with spared(settings.mysql.connect_timeout):
+            return connection.connect()
+    except (MySQLError, OSError) as raised:
+        error = unavailable(raised, NotSentError)
+    raise error  # out here, for it hides nothing that may have been done
 
 
 def kill(connections: Sequence[Connection]) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, TypeVar, overload
 
+from utils.context import check_deadline
 from utils.errors import UnavailableError
 from utils.log import logger
 from utils.mysql.connection import Connection
@@ -73,6 +74,7 @@ class Transaction(Queries):
         with self.lock:
             if (connection := self.connection) is None:
                 raise RuntimeError("the transaction is over")
+            check_deadline()
             result = execute(connection, sql, values, many)
             if connection.is_idle:
                 raise RuntimeError(f"the statement ended the transaction it was part of: {sql}")
@@ -81,6 +83,7 @@ class Transaction(Queries):
     def commit(self, connection: Connection) -> None:
         """Commit, after the statements of other greenlets."""
         with self.lock:
+            check_deadline()
             try:
                 execute(connection, "COMMIT")
             except RetryableError as error:  # whether a COMMIT was undone is not known
@@ -102,6 +105,7 @@ class MySQL(Queries):
             with self.transaction() as tx:
                 return tx.run(sql, values, many)
         with pool().connection() as connection:
+            check_deadline()
             result = execute(connection, sql, values)
             if not connection.is_idle:  # the pool closes the connection
                 logger.warning("MySQL: rolled back, for it needs mysql.transaction(): %s", sql)
@@ -111,6 +115,7 @@ class MySQL(Queries):
     def transaction(self) -> Iterator[Transaction]:
         """Commit all that runs inside, or nothing of it if anything is raised."""
         with pool().connection() as connection:
+            check_deadline()
             execute(connection, "BEGIN")
             tx = Transaction(connection)
             try:
