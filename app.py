@@ -5,13 +5,13 @@ from gevent import monkey
 monkey.patch_all()
 
 import json
-import math
 import re
 from collections.abc import Iterable
 from typing import Any
 
 from gevent import Timeout
 from werkzeug import Response
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import MethodNotAllowed
 
 from decorator import match, url_map
@@ -22,6 +22,7 @@ from utils.timing import timed
 from utils.web import Envelope, Request, Service
 
 UNEXPECTED = (Exception, SystemExit, Timeout)  # gevent's Timeout is no Exception
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.1
 SENDABLE = re.compile(r"[\t -~\x80-\xff]*")  # values of headers; gunicorn refuses all others
 # The fields of a request's log line, and those that JSON has beside them.
 FIXED = {"method", "route", "status", "err_code", "ms", "client", "err_msg", "detail"}
@@ -54,6 +55,8 @@ def dispatch(request: Request) -> Response:
         request.max_content_length = route.max_body_bytes
         with request_deadline(request.timeout(route.timeout)):
             response: Response = getattr(g_server, route.endpoint)(request, **path_params)
+        if not isinstance(response, Response):
+            raise TypeError(f"{route.endpoint} returned {type(response).__name__}, not a Response")
         return response
     except MethodNotAllowed as error:
         return method_not_allowed(request, error)
@@ -74,17 +77,27 @@ def method_not_allowed(request: Request, error: MethodNotAllowed) -> Response:
 
 
 def after_request(request: Request, response: Response) -> None:
-    """Let `Server` set headers; no fault in them may cost the answer to what was done."""
+    """Call `Server.after_request` and drop headers that cannot be sent.
+
+    An error here must not turn a finished write into a 500.
+    """
     try:
         g_server.after_request(request, response)
     except UNEXPECTED:
         logger.exception("after_request failed")
         Service.after_request(g_server, request, response)
-    for name, value in list(response.headers):
-        # Werkzeug encodes the text of a URL itself, when it sends.
-        if not SENDABLE.fullmatch(value) and name not in ("Location", "Content-Location"):
-            logger.error("header %s is left out, it cannot be sent: %r", name, value)
-            del response.headers[name]
+    unsendable = [header for header in response.headers if not is_sendable(*header)]
+    for name, value in unsendable:
+        logger.error("header %r is left out, it cannot be sent: %r", name, value)
+    if unsendable:
+        response.headers = Headers([h for h in response.headers if h not in unsendable])
+
+
+def is_sendable(name: str, value: str) -> bool:
+    """Return whether gunicorn sends the header; Werkzeug encodes the text of a URL itself."""
+    if name in ("Location", "Content-Location"):
+        return True
+    return bool(SENDABLE.fullmatch(value) and HEADER_NAME.fullmatch(name))
 
 
 def close_files(request: Request, response: Response) -> None:
@@ -117,13 +130,21 @@ def log_request(request: Request, response: Response, milliseconds: float) -> No
 
 
 def own_fields(request: Request) -> dict[str, Any]:
-    """Return the route's `log_fields` but for fixed ones; what is no finite number is text."""
+    """Return `log_fields` without reserved names; what is not a number of 64 bits becomes text."""
     own: dict[str, Any] = {}
     for name, value in (vars(request).get("log_fields") or {}).items():
         if name not in FIXED:
-            is_number = isinstance(value, (int, float)) and math.isfinite(value)
-            own[name] = value if is_number else str(value)
+            is_number = isinstance(value, (int, float)) and -(1 << 63) <= value < 1 << 64
+            own[name] = value if is_number else as_text(value)
     return own
+
+
+def as_text(value: Any) -> str:
+    """Return the value as text; an error here must not turn a finished write into a 500."""
+    try:
+        return str(value)
+    except Exception as error:
+        return f"{type(value).__name__} without a text: {error!r}"
 
 
 def quoted(value: Any) -> str:

@@ -44,7 +44,7 @@ def on_starting(server: Any) -> None:
     """Set up the master."""
     Path(settings.run_dir).mkdir(parents=True, exist_ok=True)
     for name in unknown_names(Settings, os.environ.keys() - {"SERVER_SOFTWARE"}):  # gunicorn's own
-        log.logger.warning("%s is set in the environment, and is no setting", name)
+        log.logger.warning("%s is set in the environment but is not a setting", name)
     address.check()
     arbiter.install(server)
 

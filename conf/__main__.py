@@ -28,20 +28,22 @@ def show_all() -> None:
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)))
     for name in unknown_names(Settings, os.environ):
-        print(f"{name} is set in the environment, and is no setting", file=sys.stderr)
+        print(f"{name} is set in the environment but is not a setting", file=sys.stderr)
 
 
 def show_some(names: list[str]) -> None:
     """Print the values of these settings, a line each, also when others are wrong."""
     by_name = {setting.name: setting for setting in settings_of(Settings)}
     for name in names:
+        if name not in by_name:
+            sys.exit(f"{name} is not a setting; sh run.sh config lists them")
         setting = by_name[name]
         print(shown(setting, find(setting, os.environ, read_env_file()).value))
 
 
 def show_example() -> None:
     """Print an .env file with every setting, its meaning and its default, all commented out."""
-    print("# Copy this to .env and take away the # of what you set; the environment wins over it.")
+    print("# Copy this to .env and uncomment what you set; the environment wins over it.")
     for setting in settings_of(Settings):
         print(f"\n# {setting.meaning}\n#{setting.name}={written(setting.default)}")
 

@@ -13,6 +13,15 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
+LIMITS = {
+    "ge": "at least",
+    "gt": "above",
+    "le": "at most",
+    "lt": "below",
+    "min_length": "of a length of at least",
+    "max_length": "of a length of at most",
+    "pattern": "of the form",
+}
 # What Kubernetes puts into the environment for a Service that is called mysql or redis.
 SERVICE_LINK = re.compile(r"\w+_SERVICE_(HOST|PORT)\w*|\w+_PORT(_\d+_\w+)?")
 
@@ -52,19 +61,11 @@ class Setting(NamedTuple):
         words = {int: "an integer", float: "a number", bool: "true or false"}.get(
             self.type, "a text"
         )
-        least, above, most, length = map(self.limit, ("ge", "gt", "le", "min_length"))
-        if length:
-            words += f" of {length} or more characters"
-        if most is not None:
-            return f"{words} from {least} to {most}"
-        if above is not None:
-            return f"{words} above {above}"
-        return words if least is None else f"{words} from {least} up"
-
-    def limit(self, kind: str) -> Any:
-        """Return one of the limits, such as `ge`."""
-        given = [getattr(meta, kind) for meta in get_args(self.hint) if isinstance(meta, Meta)]
-        return next((value for value in given if value is not None), None)
+        for meta in filter(lambda extra: isinstance(extra, Meta), get_args(self.hint)):
+            for name, limit in LIMITS.items():
+                if (value := getattr(meta, name)) is not None:
+                    words += f", {limit} {value}"
+        return words
 
 
 def is_group(field: Any) -> bool:
@@ -79,9 +80,11 @@ def settings_of(cls: type[Struct], prefix: str = "") -> Iterator[Setting]:
         if is_group(field):
             yield from settings_of(field.type, f"{name}_")
         else:
-            kind, *extras = get_args(field.type)
-            meaning = next(extra for extra in extras if isinstance(extra, str))
-            yield Setting(name, kind, field.type, meaning, field.default)
+            kind, *extras = get_args(field.type) or [field.type]
+            meanings = [extra for extra in extras if isinstance(extra, str)]
+            if not meanings:
+                raise TypeError(f'{cls.__name__}.{field.name}: expected Annotated[type, "meaning"]')
+            yield Setting(name, kind, field.type, meanings[0], field.default)
 
 
 def names_of(cls: type[Struct]) -> set[str]:

@@ -60,7 +60,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default() -> N
 
 def test_the_name_of_a_group_stands_before_those_of_its_fields() -> None:
     assert load(Example, {"PORT": "1", "INNER_SIZE": "5"}, NO_FILE).inner.size == 5
-    with pytest.raises(SettingsError, match="INNER_SIZE='0': expected an integer from 1 up"):
+    with pytest.raises(SettingsError, match="INNER_SIZE='0': expected an integer, at least 1"):
         load(Example, {"PORT": "1", "INNER_SIZE": "0"}, NO_FILE)
 
 
@@ -68,9 +68,30 @@ def test_every_fault_is_listed_in_one_message(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         load(Example, {"RATIO": "half", "PASSWORD_FILE": str(tmp_path / "none")}, NO_FILE)
     lines = str(caught.value).splitlines()
-    assert lines[1] == "  PORT is not set: expected an integer from 1 to 9"
+    assert lines[1] == "  PORT is not set: expected an integer, at least 1, at most 9"
     assert lines[2] == "  RATIO='half': expected a number"
     assert lines[3].startswith(f"  PASSWORD_FILE={tmp_path}/none: expected a readable file")
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (Meta(gt=0, le=1), "a number, above 0, at most 1"),
+        (Meta(le=5), "a number, at most 5"),
+        (Meta(ge=0, lt=9), "a number, at least 0, below 9"),
+    ],
+)
+def test_a_fault_tells_every_limit(limits: Meta, expected: str) -> None:
+    made = defstruct("Made", [("ratio", Annotated[Annotated[float, limits], "a ratio"])])
+    with pytest.raises(SettingsError, match=f"RATIO is not set: expected {expected}$"):
+        load(made, {}, NO_FILE)
+
+
+@pytest.mark.parametrize("kind", [int, Annotated[int, Meta(ge=1)]])
+def test_a_setting_without_a_meaning_is_refused_by_name(kind: object) -> None:
+    made = defstruct("Made", [("size", kind)])
+    with pytest.raises(TypeError, match=r'Made.size: expected Annotated\[type, "meaning"\]'):
+        list(settings_of(made))
 
 
 def test_a_secret_is_read_from_its_file_and_never_shown(tmp_path: Path) -> None:
@@ -108,12 +129,15 @@ def test_a_secret_is_known_by_whatever_class_it_has(kind: object) -> None:
 @pytest.mark.parametrize(
     ("env", "fault"),
     [
-        ({"SERVER_PORT": "abc"}, "SERVER_PORT='abc': expected an integer from 1 to 65535"),
+        (
+            {"SERVER_PORT": "abc"},
+            "SERVER_PORT='abc': expected an integer, at least 1, at most 65535",
+        ),
         ({"SERVER_PORT": "70000"}, "SERVER_PORT='70000': expected"),
         ({"SERVER_PORT": ""}, "SERVER_PORT='': expected"),
-        ({"REQUEST_TIMEOUT": "0"}, "REQUEST_TIMEOUT='0': expected a number above 0"),
-        ({"REQUEST_TIMEOUT": "inf"}, "REQUEST_TIMEOUT='inf': expected a number above 0"),
-        ({"WORKERS": "0"}, "WORKERS='0': expected an integer from 1 to 512"),
+        ({"REQUEST_TIMEOUT": "0"}, "REQUEST_TIMEOUT='0': expected a number, above 0"),
+        ({"REQUEST_TIMEOUT": "inf"}, "REQUEST_TIMEOUT='inf': expected a number, above 0"),
+        ({"WORKERS": "0"}, "WORKERS='0': expected an integer, at least 1, at most 512"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT='xml': expected one of text, json"),
         ({"TRUSTED_PROXIES": "10.0.0.1,nobody"}, "expected addresses or networks with commas"),
         ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES='10.0.0.1/8': expected addresses"),
@@ -151,9 +175,18 @@ def test_config_masks_secrets(service: Service) -> None:
     assert config(service, "MYSQL_PASSWORD", MYSQL_PASSWORD="hunter2").stdout == "***\n"
 
 
+def test_config_of_an_unknown_setting_says_so(service: Service) -> None:
+    done = config(service, "SERVER_PROT")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr == "SERVER_PROT is not a setting; sh run.sh config lists them\n"
+
+
 def test_wrong_settings_stop_config_and_start_with_the_same_message(service: Service) -> None:
     service.env.update(WORKERS="none", LOG_FORMAT="xml")
-    fault = "  WORKERS='none': expected an integer from 1 to 512\n  LOG_FORMAT='xml': expected"
+    fault = (
+        "  WORKERS='none': expected an integer, at least 1, at most 512\n"
+        "  LOG_FORMAT='xml': expected one of text, json"
+    )
     for verb in ("config", "start"):
         done = service.sh(verb)
         assert done.returncode == 1
@@ -181,7 +214,7 @@ def test_one_setting_can_be_asked_for_while_others_are_wrong(service: Service) -
         ("MYSQL_SSL_MODE=x\n", ".env: MYSQL_SSL_MODE is no setting; "),
         ("MYSQL_HOST_FILE=x\n", ".env: MYSQL_HOST_FILE is no setting; "),
         ("\udcff", ".env: expected a readable file in UTF-8"),
-        ("WORKERS=0\nSERVER_PROT=1", "WORKERS='0': expected an integer from 1 to 512"),
+        ("WORKERS=0\nSERVER_PROT=1", "WORKERS='0': expected an integer, at least 1, at most 512"),
     ],
 )
 def test_a_fault_in_the_env_file_stops_the_start_and_is_named(
@@ -218,7 +251,7 @@ def test_an_unknown_name_with_our_prefix_in_the_environment_is_a_warning(service
     printed = config(service, SERVER_PROT="1")
     assert (printed.returncode, printed.stderr) == (
         0,
-        "SERVER_PROT is set in the environment, and is no setting\n",
+        "SERVER_PROT is set in the environment but is not a setting\n",
     )
 
 

@@ -29,7 +29,16 @@ def test_a_taken_port_is_refused_unless_it_is_our_own(
     check(f"http://127.0.0.1:{taken}")
 
 
-def test_a_free_port_is_none() -> None:
+def test_our_own_port_on_an_address_that_is_not_of_this_machine_is_refused(
+    taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(address, "bind", lambda: f"192.0.2.1:{taken}")
+    monkeypatch.setattr(address, "fault", lambda: tcp_fault("192.0.2.1", taken))
+    with pytest.raises(SystemExit, match="set SERVER_IP to an address of this machine"):
+        check(f"http://127.0.0.1:{taken}")
+
+
+def test_a_free_port_is_no_fault() -> None:
     assert tcp_fault("127.0.0.1", 0) == ""
 
 

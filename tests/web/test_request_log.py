@@ -10,7 +10,7 @@ from werkzeug.test import Client
 from server import Server
 from tests.support.messages import exchange, post, with_length
 from tests.support.service import Service
-from utils.web import Request
+from utils.web import Envelope, Request
 
 ORDER = b'{"order_id":1}'
 LARGE = ORDER + b" " * 20_000
@@ -126,11 +126,19 @@ FIELDS = {
     "empty": "",
     "none": None,
     "huge": float("inf"),
+    "long": 10**400,
     "two words": True,
     "status": 200,
     "err_msg": "forged",
     "time": "forged",
 }
+
+
+class Broken:
+    """An object that has no text."""
+
+    def __str__(self) -> str:
+        raise KeyError("shop")
 
 
 def test_a_route_adds_fields_of_its_own_but_replaces_none(
@@ -147,12 +155,27 @@ def test_a_route_adds_fields_of_its_own_but_replaces_none(
     client.get("/nowhere")
     assert caplog.messages[0].partition("deleted ")[2] == (
         'shop=7 price=1.5 name=north note="a \\"b\\"\\n2026 forged=1" empty="" none=None huge=inf'
-        ' "two words"=True'
+        f' long={10**400} "two words"=True'
     )
     assert "shop" not in caplog.messages[1]
     fields = caplog.records[0].fields  # type: ignore[attr-defined]
     assert (fields["status"], fields["err_msg"], "time" in fields) == (410, "gone", False)
     assert (fields["shop"], fields["price"], fields["note"]) == (7, 1.5, FIELDS["note"])
+
+
+@pytest.mark.parametrize("value", [10**5000, Broken()], ids=["huge", "broken"])
+def test_a_field_without_a_text_does_not_lose_the_answer(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: object
+) -> None:
+    caplog.set_level("INFO")
+
+    def api_test(self: Server, request: Request) -> Envelope:
+        request.log_fields["shop"] = value
+        return Envelope(request.uuid, {})
+
+    monkeypatch.setattr(Server, "api_test", api_test)
+    assert client.post("/test", data=ORDER).status_code == 200
+    assert f'shop="{type(value).__name__} without a text' in caplog.messages[-1]
 
 
 def test_json_has_each_as_a_field(service: Service) -> None:

@@ -33,7 +33,7 @@ def setup() -> None:
     for handler in handlers:
         handler.setFormatter(formatter)
     logging.basicConfig(level=settings.log.level, handlers=handlers, force=True)
-    # No line has any of it, and it is a quarter of a line's price (logging HOWTO, Optimization).
+    # No line has any of it, and to collect it takes time (logging HOWTO, Optimization).
     logging.logThreads = logging.logMultiprocessing = False
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # what is less severe contains URLs
     gunicorn = logging.getLogger("gunicorn.error")
@@ -43,7 +43,7 @@ def setup() -> None:
 
 
 def check() -> None:
-    """Exit with the reason if LOG_DIR cannot be written, for a start that nobody can follow."""
+    """Exit with the reason if LOG_DIR cannot be written."""
     for handler in make_handlers():
         try:
             handler.write(b"", time.time())
@@ -63,12 +63,12 @@ def reopen() -> None:
 
 
 def bound_console() -> None:
-    """Put aside what console.log has when it is large: it takes all that is printed.
+    """Move what console.log has to console.log.1 once it exceeds CONSOLE_LIMIT.
 
     It is copied and emptied, not renamed: it is the stdout of all processes. $CONSOLE is its path.
     """
-    path, stdout = Path(os.environ.get("CONSOLE", os.devnull)), os.fstat(STDOUT)
+    path = Path(os.environ.get("CONSOLE", os.devnull))
     with suppress(OSError):
-        if stdout.st_size >= CONSOLE_LIMIT and path.samefile(f"/dev/fd/{STDOUT}"):
+        if os.fstat(STDOUT).st_size >= CONSOLE_LIMIT and path.samefile(f"/dev/fd/{STDOUT}"):
             shutil.copyfile(path, f"{path}.1")
             os.truncate(path, 0)

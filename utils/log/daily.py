@@ -37,7 +37,7 @@ class DailyFile(LineHandler):
             self.checked = 0.0
         # Not before each line: it takes 10 µs of a request. But often: logrotate renames a file and
         # starts gzip, which deletes it; what is written to it after gzip has read it is gone.
-        if not 0 <= created - self.checked < CHECK_SECONDS:
+        if self.file < 0 or not 0 <= created - self.checked < CHECK_SECONDS:
             self.checked = created
             self.check_identity()
         if self.lost and self.is_torn():

@@ -34,12 +34,11 @@ def bind() -> str:
 
 def check(own: str = "") -> None:
     """Exit if nobody can listen on the address, unless it is our own already."""
-    if own.endswith(":" + bind().rpartition(":")[2]):  # ":10001" or ":/path"
-        return
-    deadline = time.monotonic() + PATIENCE
-    while (reason := fault()) == IN_USE and time.monotonic() < deadline:
+    is_ours = own.endswith(":" + bind().rpartition(":")[2])  # ":10001" or ":/path"
+    give_up_at = time.monotonic() + PATIENCE
+    while (reason := fault()) == IN_USE and not is_ours and time.monotonic() < give_up_at:
         time.sleep(0.1)
-    if reason:
+    if reason and not (is_ours and reason == IN_USE):
         sys.exit(f"cannot listen on {bind()}: {reason}")
 
 
