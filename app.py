@@ -17,6 +17,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from decorator import match, url_map
 from server import g_server
 from utils.context import baggage, request_deadline, request_uuid, traceparent, tracestate
+from utils.errors import shorten
 from utils.log import logger
 from utils.timing import timed
 from utils.web import Envelope, Request, Service
@@ -69,7 +70,7 @@ def method_not_allowed(request: Request, error: MethodNotAllowed) -> Response:
     error.valid_methods = sorted({*(error.valid_methods or ()), "OPTIONS"})
     allowed = ", ".join(error.valid_methods)
     if request.method != "OPTIONS":
-        error.description = f"{request.method}, allowed: {allowed}"
+        error.description = f"{shorten(request.method)}, allowed: {allowed}"
         return g_server.error_response(request, error)
     response = Envelope(request.uuid, request.echo)
     response.headers["Allow"] = allowed
@@ -87,8 +88,8 @@ def after_request(request: Request, response: Response) -> None:
         logger.exception("after_request failed")
         Service.after_request(g_server, request, response)
     unsendable = [header for header in response.headers if not is_sendable(*header)]
-    for name, value in unsendable:
-        logger.error("header %r is left out, it cannot be sent: %r", name, value)
+    for name, _ in unsendable:  # the value may be a secret, such as that of a cookie
+        logger.error("header %r is left out, it cannot be sent", name)
     if unsendable:
         response.headers = Headers([h for h in response.headers if h not in unsendable])
 
@@ -111,7 +112,7 @@ def close_files(request: Request, response: Response) -> None:
 def log_request(request: Request, response: Response, milliseconds: float) -> None:
     """Log one line: these fields in this order; err_msg and detail stand only in a refusal's."""
     fields = {
-        "method": request.method,
+        "method": request.method[:20],  # gunicorn lets no longer one through
         "route": request.route[:256].replace(" ", "%20"),
         "status": response.status_code,
         "err_code": getattr(response, "err_code", "-"),

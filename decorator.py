@@ -71,7 +71,7 @@ def match(environ: Mapping[str, Any]) -> tuple[Route, Mapping[str, Any]]:
         path, query = (part.encode("latin-1").decode() for part in sent)
         unquote_to_bytes(query).decode()
     except UnicodeDecodeError:
-        raise BadRequest(f"the URL is not UTF-8: {shorten('?'.join(sent))}") from None
+        raise BadRequest(f"the URL is not UTF-8: {shorten(sent[0])}") from None  # no query: secrets
     # Not bind_to_environ: it reads the Host, of which nothing here depends, by stricter rules. Nor
     # bind: it encodes the name of the host anew each time.
     method = environ["REQUEST_METHOD"]
@@ -82,7 +82,7 @@ def match(environ: Mapping[str, Any]) -> tuple[Route, Mapping[str, Any]]:
         location = redirect.new_url.removeprefix(f"http://{NO_HOST}")
         raise HTTPError(redirect.name.lower(), {"Location": location}, redirect.code) from None
     except NotFound:
-        raise NotFoundError(detail=f"no route for {path[:100]!r}") from None
+        raise NotFoundError(detail=f"no route for {shorten(path)}") from None
     return routes[rule.endpoint], path_params
 
 

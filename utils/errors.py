@@ -121,6 +121,11 @@ def detail_of(error: HTTPException) -> str:
     return error.description or ""
 
 
+def clip(text: str, length: int) -> str:
+    """Return the text, or its beginning if it has more characters than that."""
+    return text if len(text) <= length else f"{text[:length]}..."
+
+
 def shorten(text: str) -> str:
-    """Return what a client sent as it may stand in a log line: quoted, escaped, and not long."""
-    return ascii(text if len(text) <= 100 else f"{text[:100]}...")
+    """Return what a client sent as it may stand in a message: quoted, escaped, and not long."""
+    return ascii(clip(text, 40))

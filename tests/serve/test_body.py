@@ -6,12 +6,9 @@ from pathlib import Path
 
 import gevent
 import pytest
-from gunicorn.http.body import LengthReader
-from gunicorn.http.unreader import IterUnreader
 
 from tests.support.service import Service
 from tests.support.wire import HEAD, ORDER, Client, chunked, post, reply
-from utils.serve.parser import Body
 
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n"
 CLOSING = b"Connection: close\r\n"
@@ -24,10 +21,10 @@ CLOSING = b"Connection: close\r\n"
         (b"Content-Length: 15\r\n\r\n" + ORDER, "1 bytes are missing"),
         (b"Transfer-Encoding: chunked\r\n\r\n5\r\n{\r\n", "No more data"),
         (b"Transfer-Encoding: chunked\r\n\r\nff\r\n" + ORDER, "No more data"),
-        (b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n\r\n", "chunk size: b'xyz'"),
+        (b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n\r\n", "Invalid chunk size"),
         (b"Transfer-Encoding: chunked\r\n\r\n1\r\n{ONE\r\n", "chunk terminator"),
-        (b"Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n", "chunk size: b'-1'"),
-        (b"Transfer-Encoding: chunked\r\n\r\n0\r\nHost: y\r\n\r\n", "header name: 'HOST'"),
+        (b"Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n", "Invalid chunk size"),
+        (b"Transfer-Encoding: chunked\r\n\r\n0\r\nHost: y\r\n\r\n", "Invalid HTTP header name"),
     ],
 )
 def test_a_body_cut_short_or_wrongly_chunked_is_malformed(
@@ -89,14 +86,6 @@ def test_endless_bodies_take_little_memory_and_no_turn_of_others(running: Servic
     keeping.close()
     assert peak() - before < 5_000
     assert running.workers() == [worker]
-
-
-def test_a_body_that_is_there_already_leaves_others_their_turn() -> None:
-    pieces = [bytes(65_536)] * 100
-    other = gevent.spawn(int)
-    body = Body(lambda: None, LengthReader(IterUnreader(pieces), 6_553_600))
-    assert len(body.read()) == 6_553_600
-    assert other.ready()
 
 
 def test_a_body_that_does_not_come_is_waited_for_until_the_deadline(running: Service) -> None:

@@ -118,8 +118,7 @@ def test_a_host_that_it_does_not_allow_is_refused(reading: Service, host: str) -
     status, _, envelope = exchange(reading, data)
     assert (status, envelope["err_code"], envelope["err_msg"]) == (400, 400, "bad request")
     (line,) = [line for line in reading.log().splitlines() if envelope["uuid"] in line]
-    shown = host if len(host) <= 100 else f"{host[:100]}..."
-    assert line.endswith(f"bad request: Host {shown!a}")
+    assert line.endswith("bad request: the Host is malformed")
 
 
 def test_http_1_1_needs_a_host_and_1_0_does_not(reading: Service) -> None:

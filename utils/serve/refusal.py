@@ -14,7 +14,7 @@ from gunicorn.http.errors import (
 )
 
 from utils.context import request_uuid
-from utils.errors import HTTPError, ServiceError, shorten
+from utils.errors import HTTPError, ServiceError
 from utils.log import logger
 from utils.web import Envelope, choose_uuid
 
@@ -26,25 +26,34 @@ STATUSES: dict[type[Exception], HTTPStatus] = {
     LimitRequestLine: HTTPStatus.REQUEST_URI_TOO_LONG,
 }
 APPLICATION_FAULTS = (InvalidResponseHeader, InvalidResponseHeaderName)
-# The values of other fields may be secrets.
-SHOWN = {"CONTENT-LENGTH", "CONTENT-TYPE", "EXPECT", "HOST", "TRANSFER-ENCODING"}
+FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}):.*", re.DOTALL)
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
+def fault_of(error: ParseException) -> str:
+    """Return gunicorn's message without what it could not read, which may be a secret."""
+    return str(error).partition(":")[0]
+
+
 def describe_head(error: ParseException, head: bytes) -> str:
-    """Return what gunicorn's message leaves out of a fault in these header lines."""
+    """Return where in these header lines the fault is: in which field, or which line."""
     lines = head.decode("latin-1").split("\r\n")
     if isinstance(error, LimitRequestHeaders):
         longest = max(lines, key=len)
-        name = shorten(longest.partition(":")[0])
-        return f"{len(lines)} fields, the longest {name} of {len(longest)} bytes"
-    wanted = str(getattr(error, "hdr", "")).upper()
-    fields = [line.partition(":") for line in lines]
-    values = [value.strip() for name, _, value in fields if name.upper() == wanted]
-    if wanted in SHOWN:
-        return f"{len(values)} times: " + ", ".join(map(shorten, values))
-    bad = CONTROL.search(" ".join(values))
-    return f"with {bad[0]!r} in its value" if bad else ""
+        return f"{len(lines)} fields, the longest {field_name(longest)} of {len(longest)} bytes"
+    wanted = str(getattr(error, "hdr", ""))
+    lines_at = [number for number, line in enumerate(lines, 1) if line.startswith(wanted)]
+    faulty = [line for line in lines if field_name(line) == wanted.upper()]
+    if not faulty:
+        return f"line {lines_at[0]} of the head" if wanted and lines_at else ""
+    bad = CONTROL.search("".join(faulty))
+    return f"{wanted}, {len(faulty)} times" + (f", with {bad[0]!r} in its value" if bad else "")
+
+
+def field_name(line: str) -> str:
+    """Return the name of a field in capitals, or `-` if that may be no name."""
+    match = FIELD.fullmatch(line)
+    return match[1].upper() if match else "-"
 
 
 def refusal(error: BaseException, client: Any) -> bytes:
@@ -66,7 +75,7 @@ def refusal(error: BaseException, client: Any) -> bytes:
 def as_http_error(error: ParseException) -> HTTPError:
     status = STATUSES.get(type(error), HTTPStatus.BAD_REQUEST)
     notes = filter(None, getattr(error, "__notes__", []))
-    detail = "; ".join([f"{error!s:.200}", *notes])
+    detail = "; ".join([fault_of(error), *notes])
     return HTTPError(status.phrase.lower(), status=status, detail=detail)
 
 

@@ -5,7 +5,9 @@ from typing import Any
 from werkzeug import Response
 
 from utils.codec import encode
-from utils.errors import ServiceError
+from utils.errors import ServiceError, clip
+
+MESSAGE = 200  # characters; what an error says may hold what a client sent
 
 
 class Envelope(Response):
@@ -18,8 +20,8 @@ class Envelope(Response):
     ) -> None:
         self.result = data
         self.err_code = error.err_code if error else 0
-        self.err_msg = str(error) if error else "ok"
-        self.detail = error.detail if error else ""
+        self.err_msg = clip(str(error), MESSAGE) if error else "ok"
+        self.detail = clip(error.detail, MESSAGE) if error else ""
         envelope = {
             **echo,
             "uuid": uuid,

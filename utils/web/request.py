@@ -7,7 +7,6 @@ from typing import Any
 from werkzeug.exceptions import BadRequest
 from werkzeug.utils import cached_property
 
-from utils.errors import shorten
 from utils.web.client import client_route
 from utils.web.host import split_host
 from utils.web.readers import BodyRequest
@@ -49,7 +48,7 @@ class Request(BodyRequest):
             if self.environ.get("SERVER_PROTOCOL") != "HTTP/1.0":
                 raise BadRequest("no Host header")
         elif not split_host(host):
-            raise BadRequest(f"Host {shorten(host)}")
+            raise BadRequest("the Host is malformed")  # it may hold a password
 
     def timeout(self, default: float) -> float:
         """Return the seconds that the request may take: `default`, or fewer if the caller says so.

@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 from msgspec.structs import astuple
 
-from utils.errors import MalformedError, ParameterError
+from utils.errors import MalformedError, ParameterError, clip, shorten
 
 WHERE = re.compile(r"(.*) - at (`key` in )?`\$\.?(.*)`", re.DOTALL)
-OBJECT = re.compile(r"Object (missing required|contains unknown) field (.+)")
+OBJECT = re.compile(r"Object (missing required|contains unknown) field (.+)", re.DOTALL)
+SENT = re.compile(r"(Invalid (?:enum )?value) ['\"](.*)['\"]", re.DOTALL)  # what the client sent
 NOT_AN_OBJECT = re.compile(r"Expected `object`, got `\w+`")
 
 
@@ -29,14 +30,16 @@ def validation_error(error: msgspec.ValidationError) -> MalformedError | Paramet
     where = WHERE.fullmatch(text)
     what, is_key, path = where.groups() if where else (text, None, "")
     what = what.replace("`", "") or "invalid value"
+    if invalid := SENT.fullmatch(what):
+        what = f"{invalid[1]} {shorten(invalid[2])}"
     if field := OBJECT.fullmatch(what):
-        path = f"{path}.{field[2]}".lstrip(".")
+        path = f"{path}.{clip(field[2], 40)}".lstrip(".")
         what = "missing" if field[1] == "missing required" else "unknown field"
     if not path:
         return ParameterError(what)
     if what[1:2].islower():
         what = what[0].lower() + what[1:]
-    return ParameterError(f"{path}: {'in a key: ' if is_key else ''}{what}")
+    return ParameterError(f"{clip(path, 100)}: {'in a key: ' if is_key else ''}{what}")
 
 
 def unfit_number(value: Any) -> str:
@@ -56,7 +59,7 @@ def unfit_number(value: Any) -> str:
     form, inner_values = inside(value)
     for step, inner in inner_values:
         if fault := unfit_number(inner):
-            return form.format(step) + fault
+            return clip(form.format(step) + fault, 150)
     return ""
 
 
@@ -66,7 +69,7 @@ def inside(value: Any) -> tuple[str, Iterable[tuple[Any, Any]]]:
         return ".{}", zip(value.__struct_encode_fields__, astuple(value), strict=True)
     if isinstance(value, dict):
         keys = ((key, key) for key in value if not isinstance(key, str))
-        return "[{!r}]", chain(keys, value.items())
+        return "[{!r:.40}]", chain(keys, value.items())
     if isinstance(value, (list, tuple, set, frozenset)):
         return "[{}]", enumerate(value)
     if dataclasses.is_dataclass(value):
