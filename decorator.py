@@ -72,7 +72,7 @@ def match(environ: Mapping[str, Any]) -> tuple[Route, Mapping[str, Any]]:
         unquote_to_bytes(query).decode()
     except UnicodeDecodeError:
         raise BadRequest(f"the URL is not UTF-8: {shorten(sent[0])}") from None  # no query: secrets
-    # Not bind_to_environ: it reads the Host, of which nothing here depends, by stricter rules. Nor
+    # Not bind_to_environ: it reads the Host, on which nothing here depends, by stricter rules. Nor
     # bind: it encodes the name of the host anew each time.
     method = environ["REQUEST_METHOD"]
     adapter = MapAdapter(url_map, NO_HOST, "/", "", "http", path, method, query)

@@ -1,1 +1,1 @@
-"""What every service needs: errors, logs, envelopes, and the HTTP layer's own answers."""
+"""The template's rooms, and the modules that all of them share."""
