@@ -61,7 +61,7 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Have the log say so if the schema is not what this code knows."""
+    """Warn in the log if the schema is behind or ahead of this code."""
     from gevent import spawn  # noqa: PLC0415  the master must not load what a worker patches
 
     from utils.mysql import warn_if_behind  # noqa: PLC0415

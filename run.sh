@@ -2,7 +2,7 @@
 # Run the service; `sh run.sh help` lists the verbs, which are the last of four parts.
 set -eu
 
-# Own variables have small letters, for one that came from the environment is exported again.
+# Our variables are lower-case: assigning one that came from the environment exports the new value.
 root=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
 VENV=${VENV:-$root/.venv}
 locks=$root/utils/serve/locks.py
@@ -63,7 +63,7 @@ find_python() {
     PYTHON=${PYTHON:-$(command -v "$VENV/bin/python" || say python3)}
     found=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2], sys.executable)
 sys.exit(sys.version_info < (3, 11))') ||
-        die "set PYTHON to a Python of 3.11 or newer: $PYTHON is ${found:-none}"
+        die "set PYTHON to a Python of 3.11 or newer: $PYTHON is ${found:-not a Python that runs}"
     version=${found%% *}
     self=${found#* }      # what PYTHON leads to: pyenv's is a script, whose pid is not Python's
     py=$VENV/bin/python # if there is one: `stop` and `status` work without
@@ -198,7 +198,7 @@ master() {
         "$py" -m gunicorn -c "$root/gunicorn_conf.py" --pid "$run_dir/pid" app:g_app
 }
 
-# Have a command outlive this script, and return when the service answers. What it prints is
+# Start a command that outlives this script, and return when the service answers. What it prints is
 # appended, so that anything may rotate it; the master bounds it (bound_console in utils/log).
 launch() {
     reason=$({ mkdir -p -- "${console%/*}" && : >>"$console"; } 2>&1) ||
@@ -259,7 +259,7 @@ bring_up() {
 start() {
     prepare
     take
-    await $((grace * 2 + 60)) settled || die "$name neither starts nor stops (pid $pid)"
+    await $((grace * 2 + 60)) settled || die "$name has not finished starting or stopping (pid $pid)"
     if running; then say "$name is already running (pid $pid)" && return; fi
     can_listen || die "$name did not start"
     bring_up start
@@ -287,7 +287,7 @@ reload() {
     running || die "$name is not running"
     is_up || die "$name is starting or stopping (pid $pid)"
     has "$run_dir/environment" requirements.lock ||
-        die "$name was started with another Python or requirements.lock: new packages take a restart"
+        die "$name was started with another Python or requirements.lock: new packages need a restart"
     reloads=$(state reloads)
     rm -f "$run_dir/refused"
     kill -HUP "$pid"

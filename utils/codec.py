@@ -9,7 +9,7 @@ JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def check_utf8(text: bytes) -> bytes:
-    """Return the text; msgspec does not look into the fields that it skips."""
+    """Return the text, or raise UnicodeDecodeError: msgspec does not check fields that it skips."""
     if not text.isascii():
         text.decode()
     return text

@@ -40,8 +40,8 @@ def time_left(limit: float) -> float:
 def fail_after(seconds: float, error: Exception) -> Iterator[gevent.Timeout]:
     """Raise the error if the block takes longer.
 
-    Inside the block it is gevent's Timeout, a BaseException: no `except Exception` there, of a
-    library for one, can take it for an error of its own.
+    Inside the block it is gevent's Timeout, a BaseException: a library's `except Exception` cannot
+    swallow it.
     """
     timeout = gevent.Timeout(seconds)
     try:

@@ -1,6 +1,6 @@
 """W3C Trace Context and Baggage: what of a caller's headers may go on to other services.
 
-tracestate and baggage are passed on as they came: those who read them judge their members.
+tracestate and baggage are passed on unparsed: only their length and characters are checked.
 """
 
 import re

@@ -34,7 +34,7 @@ def test_callers_in_haste_cost_others_neither_the_cache_nor_connections(
     assert answers <= {200, 409, 504}
     assert {reply.status for reply in clients.replies} == {200}
     assert made <= 10 + 1  # the pool, and the administrator who asks
-    assert "away" not in service.log()
+    assert "Redis is down" not in service.log()
     show(service)
     loads = status(mariadb, "Com_select")
     Greenlets(10).map(lambda _: show(service), range(50))

@@ -139,9 +139,9 @@ def test_an_address_is_left_only_if_another_works(dns: DNS) -> None:
     dns.hosts = HOSTS[:2]
     first, second = known.of("warehouse.test", 80)
     known.failed(first, ConnectionRefusedError())
-    assert (known.is_left(first), known.is_left(second)) == (True, False)
+    assert (known.should_avoid(first), known.should_avoid(second)) == (True, False)
     known.failed(second, TimeoutError())
-    assert (known.is_left(first), known.is_left(second)) == (False, False)
+    assert (known.should_avoid(first), known.should_avoid(second)) == (False, False)
 
 
 def test_kept_connections_to_an_address_that_refuses_are_left(instances: list[Faulty]) -> None:

@@ -1,4 +1,4 @@
-"""Statements are told apart as the mysql client does."""
+"""A script is split into statements as the mysql client does."""
 
 import subprocess
 from collections.abc import Iterator

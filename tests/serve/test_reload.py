@@ -88,4 +88,4 @@ def test_a_new_address_is_left_to_a_restart(gated: Gated) -> None:
         gated.sh("reload", check=True)
         assert gated.request()[0] == 200
         assert len(gated.workers()) == 3
-        assert "a new address takes a restart" in gated.log()
+        assert "a new address needs a restart" in gated.log()

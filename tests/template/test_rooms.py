@@ -18,13 +18,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "shelf": {"conf"},
     **{room: {"conf", "shelf"} for room in MIDDLE},
     "serve": {"conf", "shelf", "web"},
-    "ops": {"conf", "shelf", *MIDDLE},
     "dev": {"conf", "shelf", "serve"},
     "decorator": {"conf", "shelf", "web"},
     "api": {"conf", "shelf", *MIDDLE},
     "server": {"conf", "shelf", *MIDDLE, "decorator", "api"},
-    "app": {"conf", "shelf", "web", "ops", "decorator", "server"},
-    "gunicorn_conf": {"conf", "shelf", "serve", "mysql", "ops"},
+    "app": {"conf", "shelf", "web", "decorator", "server"},
+    "gunicorn_conf": {"conf", "shelf", "serve", "mysql"},
 }
 TOP = {"conf", "decorator", "api", "server", "app", "gunicorn_conf"}
 FILES = sorted(

@@ -18,8 +18,8 @@ from utils.log import logger
 PROBE_SECONDS = 0.5
 
 
-# KEYS: key, lock. ARGV: for how many milliseconds it is uncertain whether the change was made.
-# An earlier change of which that is uncertain stays so.
+# KEYS: key, lock. ARGV: the milliseconds in which nothing may be stored. A longer such period that
+# an earlier change began is kept.
 INVALIDATE = """
 local uncertain = tonumber(ARGV[1])
 redis.call('UNLINK', KEYS[1])
@@ -105,7 +105,7 @@ class Breaker:
             self.open = True
             gevent.spawn(self.probe)
             reason = getattr(error, "detail", "") or f"{type(error).__name__}: {error}"
-            logger.warning("Redis is away: %s", reason)
+            logger.warning("Redis is down: %s", reason)
             client().connection_pool.disconnect(inuse_connections=False)
 
     def probe(self) -> None:
@@ -119,7 +119,7 @@ class Breaker:
                     for key, delete in list(self.pending_deletes.items()):
                         self.deliver(key, delete)
                 self.open = False
-                logger.warning("Redis is back")
+                logger.warning("Redis is up again")
 
     def drop_expired(self) -> None:
         """Forget the deletes of values that have expired by themselves."""

@@ -17,7 +17,7 @@ class LoadCancelledError(Exception):
 
 
 class Loaded(NamedTuple):
-    """A value, and a moment of time.monotonic() at which no change had overtaken it, or NEVER."""
+    """A value, and the time.monotonic() when it was known to be current; NEVER: it may be old."""
 
     value: bytes
     current_at: float

@@ -50,20 +50,20 @@ class Addresses:
     def failed(self, address: Address, error: OSError) -> None:
         """Note that an address does not accept connections.
 
-        What fails here, as for want of ports or descriptors, says nothing about the address.
+        A failure of this machine (no free port or descriptor) says nothing about the address.
         """
         if isinstance(error, ConnectionError | TimeoutError) or error.errno in UNREACHABLE:
-            # Only of those known now: the addresses of a name may change for ever.
+            # Forget those that the name no longer has, or this would grow for ever.
             self.failed_at = {each: self.failed_at.get(each, -math.inf) for each in self.known}
             self.failed_at[address] = time.monotonic()
 
     def failed_lately(self, address: Address) -> bool:
         return time.monotonic() - self.failed_at.get(address, -math.inf) < FAILED_SECONDS
 
-    def is_left(self, address: Address) -> bool:
-        """Return whether kept connections to an address are left for another one.
+    def should_avoid(self, address: Address) -> bool:
+        """Return whether to drop kept connections to an address, for another address works.
 
-        Not if all failed: then new connections are what the upstream has no room for.
+        Not if all failed: the upstream may have no room for new connections.
         """
         return self.failed_lately(address) and not all(map(self.failed_lately, self.known))
 

@@ -117,7 +117,7 @@ class Connection(HTTPConnection):
         return (
             not poll.poll(0)  # neither closed nor with bytes that nobody asked for
             and time.monotonic() < self.expires_at
-            and not self.addresses.is_left(self.address)
+            and not self.addresses.should_avoid(self.address)
         )
 
     def request(self, *args: Any, **options: Any) -> None:

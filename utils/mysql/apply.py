@@ -75,8 +75,8 @@ class Migration:
             return
         if len(self.script) > 1 or not alone.is_ddl:
             tell(
-                f"{self.name} is not all or nothing: {alone} is committed by itself, or may be;"
-                " after a failure, what ran before it is done"
+                f"{self.name} is not all or nothing: {alone} may commit by itself;"
+                " if a later statement fails, the earlier ones stay committed"
             )
         self.run_each()
 
@@ -100,7 +100,7 @@ class Migration:
         self.left = PART
         for statement in self.script:
             self.insist(partial(self.send, statement))
-        self.step = "to be recorded"
+        self.step = "recording it"
         self.connection.commit()  # what a transaction of the file's own left open
         with Connection(**options()) as fresh:  # this session may have LOCK TABLES
             record(fresh, self.name, self.checksum)

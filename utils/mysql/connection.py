@@ -103,7 +103,7 @@ class Connection(pymysql.connections.Connection):
         (row,) = self.rows("SELECT @@hostname AS host, @@port AS port, @@max_allowed_packet AS max")
         self.server_id = (row["host"], row["port"])
         self.max_packet = row["max"]
-        # Last: the server's init_connect may have changed it, which an answer has to tell first.
+        # Last: init_connect may have switched it off, which PyMySQL learns only from an answer.
         self.autocommit(True)
 
     def rows(self, sql: str | bytes, *values: Any) -> list[Row]:

@@ -69,13 +69,13 @@ def send(cursor: DictCursor, sql: str, values: Sequence[Any], many: bool) -> Res
 
 
 def translate(connection: Connection, sql: str, raised: MySQLError) -> Exception:
-    """Return the room's own error, and close the connection if its session cannot go on."""
+    """Return our error for PyMySQL's, and close the connection if its session cannot go on."""
     error = as_statement_error(raised)
     if code_of(raised) in RETRYABLE_ERRORS:
         in_transaction = not connection.is_idle
         if in_transaction:  # MySQL rolled back: what came next would be committed alone
             connection.close()
-        # By itself, a procedure may have committed a part of its work.
+        # Outside a transaction, a CALL may have committed a part of its work.
         undone = in_transaction or SINGLE_STATEMENT.match(sql)
         return unavailable(error, RetryableError if undone else UnavailableError)
     if is_refusal(raised):

@@ -17,7 +17,7 @@ import gevent
 from conf.current import settings
 from utils.mysql.apply import Migration
 from utils.mysql.connection import Connection, options
-from utils.mysql.schema import FAULTS, MigrationError, applied, checksum, known, pending
+from utils.mysql.schema import MIGRATE_ERRORS, MigrationError, applied, checksum, known, pending
 
 TABLE = """CREATE TABLE IF NOT EXISTS migrations (
     number SMALLINT UNSIGNED NOT NULL PRIMARY KEY,
@@ -72,7 +72,7 @@ def main() -> None:
             status()
         else:
             migrate(arguments.wait)
-    except (*FAULTS, KeyboardInterrupt) as error:
+    except (*MIGRATE_ERRORS, KeyboardInterrupt) as error:
         raise SystemExit(f"migrate: {error}") from None
     except Exception as error:  # a fault of ours; an operator is no better off with a traceback
         raise SystemExit(f"migrate: {type(error).__name__}: {error}") from None

@@ -108,7 +108,11 @@ class MySQL(Queries):
             check_deadline()
             result = execute(connection, sql, values)
             if not connection.is_idle:  # the pool closes the connection
-                logger.warning("MySQL: rolled back, for it needs mysql.transaction(): %s", sql)
+                logger.warning(
+                    "MySQL: rolled back: the statement left a transaction open;"
+                    " use mysql.transaction(): %s",
+                    sql,
+                )
             return result
 
     @contextmanager

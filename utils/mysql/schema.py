@@ -13,19 +13,20 @@ from conf import ROOT
 from conf.current import settings
 from utils.errors import UnavailableError
 from utils.log import logger
+from utils.mysql.errors import code_of
 from utils.mysql.queries import mysql
 from utils.mysql.rows import Row
 
 FOLDER = ROOT / "conf/migrations"
 DUMP = re.compile(rb"(?:/\*M!999999.*\n)?-- (?:MySQL|MariaDB) dump ")
-FIX = "undo that, or fix the schema by hand and its row in the table `migrations`"
+FIX = "restore the file, or correct the schema and its row in `migrations` by hand"
 
 
 class MigrationError(Exception):
     """The schema cannot be brought up to date; the message says why."""
 
 
-FAULTS = (MigrationError, MySQLError, UnavailableError, OSError)
+MIGRATE_ERRORS = (MigrationError, MySQLError, UnavailableError, OSError)
 
 
 def known() -> dict[str, str]:
@@ -63,7 +64,7 @@ def applied(query: Callable[[str], list[Row]]) -> dict[str, Row]:
     try:
         return {row["name"]: row for row in query("SELECT * FROM migrations")}
     except MySQLError as error:
-        if error.args[0] != ER.NO_SUCH_TABLE:
+        if code_of(error) != ER.NO_SUCH_TABLE:
             raise
         return {}
 
@@ -89,7 +90,7 @@ def warn_if_behind() -> None:
         return
     try:
         names, done = known().keys(), applied(mysql.rows).keys()
-    except FAULTS as error:
+    except MIGRATE_ERRORS as error:
         logger.warning("cannot find out whether the schema is behind: %s", error)
         return
     if behind := ", ".join(sorted(names - done)):

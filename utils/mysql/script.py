@@ -1,4 +1,4 @@
-"""An SQL script: its statements, told apart as the mysql client does.
+"""An SQL script: split into statements as the mysql client does.
 
 No library does it: sqlparse and sqlglot know no DELIMITER, and sqlglot drops `/*! ... */`, which
 MySQL runs. What the client does with odd scripts was tried on MariaDB's.
@@ -39,7 +39,7 @@ DDL = re.compile(r"(?:CREATE|ALTER|DROP|RENAME|TRUNCATE)\b", re.IGNORECASE)
 
 
 class ScriptError(Exception):
-    """The script cannot be told apart into statements; the message says where."""
+    """The script cannot be split into statements; the message says where."""
 
 
 class Statement(NamedTuple):

@@ -17,7 +17,7 @@ from conf.current import settings
 
 PATIENCE = 2.0  # seconds: the workers of a master that was killed listen for one more
 IN_USE = "address already in use; set SERVER_PORT to another port or SERVER_SOCKET to another path"
-FAULTS = {
+REASONS = {
     errno.EADDRINUSE: IN_USE,
     errno.EACCES: "ports below 1024 are for root; set SERVER_PORT to another one",
     errno.EADDRNOTAVAIL: "set SERVER_IP to an address of this machine",
@@ -63,7 +63,7 @@ def tcp_fault(host: str, port: int) -> str:
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
-        return FAULTS.get(error.errno or 0, str(error.strerror))
+        return REASONS.get(error.errno or 0, str(error.strerror))
     return ""
 
 

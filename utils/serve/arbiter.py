@@ -52,7 +52,7 @@ class Arbiter(gunicorn.arbiter.Arbiter):
         self.app.reload()
         self.setup(self.app)
         if self.cfg.address != [listener.cfg_addr for listener in self.LISTENERS]:
-            self.log.warning("a new address takes a restart: %s", self.cfg.bind)
+            self.log.warning("a new address needs a restart: %s", self.cfg.bind)
         self.log.reopen_files()
         self.cfg.on_reload(self)
         for _ in range(self.num_workers):
@@ -124,7 +124,7 @@ class Arbiter(gunicorn.arbiter.Arbiter):
         return True
 
     def reap_workers(self) -> None:
-        """Reap dead workers. Every wait of the master does, so a stop ends all of them here."""
+        """Reap dead workers, and act on a stop signal: every wait loop of the master calls this."""
         if self.stop_signal and not self.stopping:
             getattr(self, f"handle_{self.SIG_NAMES[self.stop_signal]}")()
         if self.stopping:
@@ -136,7 +136,7 @@ class Arbiter(gunicorn.arbiter.Arbiter):
                 raise
 
     def stop_booting(self) -> None:
-        """Signal those that boot again: after the fork a signal is lost for a while (#1910)."""
+        """Signal booting workers once more: after the fork a signal is lost for a while (#1910)."""
         for worker in [*self.WORKERS.values()]:
             if worker.stage == Stage.BOOTING:
                 self.kill_worker(worker.pid, signal.SIGTERM)

@@ -20,7 +20,7 @@ GRACE = 0.1  # seconds that a request which is on its way gets when the service 
 class Connection(gevent.Greenlet):
     """A greenlet that serves a client; `request` is the one in flight.
 
-    It takes the place of gunicorn's own loop, also of the HTTP/2 in that: a proxy speaks HTTP/1.1.
+    It replaces gunicorn's loop, and the HTTP/2 in that: a proxy speaks HTTP/1.1 to us.
     """
 
     def __init__(self, worker: Any, sock: Any, client: Any, server: tuple[str, int]) -> None:
@@ -53,7 +53,7 @@ class Connection(gevent.Greenlet):
 
     def answer(self, request: Request) -> bool:
         """Answer the request; return whether the connection stays open."""
-        try:  # GeventWorker's own method would swallow the end of this greenlet
+        try:  # GeventWorker.handle_request would swallow GreenletExit
             AsyncWorker.handle_request(self.worker, self.server, request, self.output, self.client)
         except StopIteration:  # gunicorn's sign that the response said `Connection: close`
             self.linger()

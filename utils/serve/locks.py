@@ -1,6 +1,6 @@
 """Locks that tell who is alive, whatever a pid file says; run.sh runs this with any Python 3.
 
-    locks.py wait FD                    until this process alone has the file locked
+    locks.py wait FD                    lock the file that is open as FD, waiting for others
     locks.py holder FILE                print the pid that holds the file's lock, or exit with 1
     locks.py gone FILE SECONDS          wait until nobody does; exit with 1 if somebody still does
 
@@ -11,7 +11,8 @@
 These are record locks (fcntl): they survive exec, no child inherits them, they end with the
 process however it ends, and the kernel names the holder. A link to the folder, another spelling
 and a new name lead to the same file; a stranger with an old pid holds no lock. A process loses
-them by closing *any* descriptor of the file, so nothing else opens these files.
+them by closing *any* descriptor of the file, so nothing else opens these files. `wait` takes
+a flock instead: that lock stays with the descriptor of its caller.
 """
 
 import fcntl

@@ -138,4 +138,4 @@ class Worker(GeventWorker):
         self.give_up_at = min(self.give_up_at, time.monotonic() + seconds)
         for connection in self.connections:
             if connection.request:
-                connection.request.force_close()  # of later ones gunicorn sees to it
+                connection.request.force_close()  # gunicorn does so for later ones

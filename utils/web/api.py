@@ -24,8 +24,8 @@ class ApiType(msgspec.StructMeta):
 class Api(msgspec.Struct, kw_only=True, metaclass=ApiType):
     """A request whose annotations are its fields; a default makes a field optional.
 
-    `echoed` names the fields that stand first in every answer. Building one raises
-    ParameterError, which names the field, for what a client's request would be refused for.
+    `echoed` names the fields that stand first in every answer. Building one checks
+    the fields as those of a request: ParameterError names the one that does not fit.
     """
 
     echoed: ClassVar[tuple[str, ...]] = ()

@@ -68,7 +68,7 @@ class Body:
 
     @cached_property
     def stream(self) -> io.BufferedReader:
-        """Return the one of its readers that is the stream of the request."""
+        """Return the reader behind `request.stream`, always the same one."""
         return self.reader()
 
     def received(self, make_file: Callable[[], IO[bytes]]) -> IO[bytes]:
@@ -87,7 +87,7 @@ class Body:
                 raise
             self.is_whole = True
         if not self.is_whole:
-            raise self.fault or MalformedError("the body was not awaited")
+            raise self.fault or MalformedError("the body was not received in time")
         return self.file
 
     def close(self) -> None:

@@ -84,7 +84,7 @@ class BodyRequest(WerkzeugRequest):
     def get_data(
         self, cache: bool = True, as_text: bool = False, parse_form_data: bool = False
     ) -> Any:
-        """Return the whole body, which may be empty; only `as_text` changes anything here."""
+        """Return the whole body, which may be empty; only `as_text` has an effect."""
         body = self.content.read()
         return body.decode(errors="replace") if as_text else body
 

@@ -38,7 +38,7 @@ class Request(BodyRequest):
 
     @cached_property
     def log_fields(self) -> dict[str, Any]:
-        """Return the fields of one's own in the request's log line, to be filled by the route."""
+        """Return the extra fields of the request's log line; the route fills them."""
         return {}
 
     def check_host(self) -> None:
