@@ -20,7 +20,7 @@ from utils.context import baggage, request_deadline, request_uuid, traceparent, 
 from utils.errors import shorten
 from utils.log import logger
 from utils.timing import timed
-from utils.web import Envelope, Request, Service
+from utils.web import Envelope, Request, Service, allow_origin, check_origin
 
 UNEXPECTED = (Exception, SystemExit, Timeout)  # gevent's Timeout is no Exception
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.1
@@ -49,6 +49,7 @@ def dispatch(request: Request) -> Response:
     """Call the method of the request's route; whatever is raised becomes an envelope here."""
     try:
         request.check_host()
+        check_origin(request)
         if request.environ["PATH_INFO"] == "*":  # the service as a whole (RFC 9112, 3.2.4)
             raise MethodNotAllowed({m for rule in url_map.iter_rules() for m in rule.methods or ()})
         route, path_params = match(request.environ)
@@ -87,6 +88,7 @@ def after_request(request: Request, response: Response) -> None:
     except UNEXPECTED:
         logger.exception("after_request failed")
         Service.after_request(g_server, request, response)
+    allow_origin(request, response)
     unsendable = [header for header in response.headers if not is_sendable(*header)]
     for name, _ in unsendable:  # the value may be a secret, such as that of a cookie
         logger.error("header %r is left out, it cannot be sent", name)

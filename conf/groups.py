@@ -46,6 +46,19 @@ def networks(text: str) -> None:
         raise ValueError(f"expected addresses or networks with commas between ({error})") from None
 
 
+# As browsers send them: scheme, host in small letters, and a port that is not the scheme's own.
+ORIGIN = re.compile(
+    r"(?!http:.*:80$|https:.*:443$)[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?"
+)
+
+
+def origins(text: str) -> None:
+    """Check origins with commas between."""
+    for origin in filter(None, map(str.strip, text.split(","))):
+        if not ORIGIN.fullmatch(origin):
+            raise ValueError("expected origins such as https://shop.example with commas between")
+
+
 def socket_path(path: str) -> None:
     """Check that an address can hold the path: sun_path in unix(7)."""
     if len(os.fsencode(ROOT / path)) > 107:
@@ -119,6 +132,9 @@ class TemplateSettings(Struct, frozen=True, kw_only=True):
         str,
         networks,
         "proxies whose X-Forwarded-For (or Forwarded) and X-Forwarded-Proto count, with commas",
+    ] = ""
+    allowed_origins: Annotated[
+        str, origins, "web pages that may call, as https://shop.example, with commas between"
     ] = ""
     max_body_bytes: Annotated[Count, "largest request body, in bytes"] = 1 << 20
     request_timeout: Annotated[Seconds, "seconds a request may take in all"] = 10.0

@@ -4,7 +4,17 @@ from werkzeug import Response
 
 from utils.web.api import Api
 from utils.web.envelope import Envelope
+from utils.web.origin import allow_origin, check_origin
 from utils.web.request import Request, choose_uuid
 from utils.web.service import Service
 
-__all__ = ["Api", "Envelope", "Request", "Response", "Service", "choose_uuid"]
+__all__ = [
+    "Api",
+    "Envelope",
+    "Request",
+    "Response",
+    "Service",
+    "allow_origin",
+    "check_origin",
+    "choose_uuid",
+]

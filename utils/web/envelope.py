@@ -7,6 +7,7 @@ from werkzeug import Response
 from utils.codec import encode
 from utils.errors import ServiceError, clip
 
+HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 MESSAGE = 200  # characters; what an error says may hold what a client sent
 
 
@@ -32,5 +33,5 @@ class Envelope(Response):
         super().__init__(
             encode(envelope),
             status=error.status if error else 200,
-            headers=error.headers if error else None,
+            headers=HEADERS | error.headers if error else HEADERS,
         )
