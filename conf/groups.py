@@ -77,14 +77,15 @@ class Server(Struct, frozen=True, kw_only=True):
 class MySQL(Struct, frozen=True, kw_only=True):
     """MySQL or MariaDB; not used without a host."""
 
-    host: Annotated[str, "MySQL's host; MySQL is not used without one"] = ""
+    host: Annotated[str, "MySQL's host or Unix socket; MySQL is not used without one"] = ""
     port: Annotated[Port, "MySQL's port"] = 3306
     user: Annotated[str, "MySQL's user"] = "pyserver"
     password: Annotated[Secret, "MySQL's password"] = Secret("")
     database: Annotated[str, "MySQL's database"] = "pyserver"
     tls: Annotated[
-        Literal["off", "on", "verify"], "encrypt to MySQL; verify also checks its certificate"
-    ] = "off"
+        Literal["auto", "off", "on", "verify-ca", "verify"],
+        "encrypt to MySQL, verify its certificate; auto: off on this machine, else verify",
+    ] = "auto"
     tls_ca: Annotated[str, pem_file, "PEM file of the authority behind MySQL's certificate"] = ""
     pool_size: Annotated[Count, "connections to MySQL per worker, at most"] = 10
     pool_timeout: Annotated[Seconds, "seconds a request waits for a free connection"] = 2.0
@@ -92,6 +93,10 @@ class MySQL(Struct, frozen=True, kw_only=True):
     read_timeout: Annotated[Seconds, "seconds MySQL may take to answer a statement"] = 5.0
     write_timeout: Annotated[Seconds, "seconds MySQL may take to accept a statement"] = 5.0
     slow_ms: Annotated[Milliseconds, "a statement that takes longer is logged as slow"] = 500.0
+
+    def __post_init__(self) -> None:
+        if self.tls == "verify-ca" and not self.tls_ca:  # anybody has a public one's certificate
+            raise ValueError("MYSQL_TLS=verify-ca: expected MYSQL_TLS_CA, an authority of your own")
 
 
 class Redis(Struct, frozen=True, kw_only=True):

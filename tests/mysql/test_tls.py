@@ -1,4 +1,4 @@
-"""MYSQL_TLS: off, on, verify."""
+"""MYSQL_TLS: off, on, verify-ca, verify; and a Unix socket in place of a host."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from tests.support.mysql import close_idle, refused, set_mysql
 from tests.support.service import certify
 from utils.dev.servers import MariaDB
 from utils.mysql import mysql
-from utils.mysql.connection import tls_context
+from utils.mysql.login import tls_context
 
 
 class SecureMariaDB(MariaDB):
@@ -43,7 +43,13 @@ def own_context() -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("tls", "trusted", "fits"),
-    [("off", True, False), ("on", False, True), ("verify", True, True), ("verify", False, False)],
+    [
+        ("off", True, False),
+        ("on", False, True),
+        ("verify", True, True),
+        ("verify", False, False),
+        ("verify-ca", True, True),
+    ],
 )
 def test_tls_is_what_the_setting_says(
     secure: SecureMariaDB, monkeypatch: pytest.MonkeyPatch, tls: str, trusted: bool, fits: bool
@@ -55,3 +61,9 @@ def test_tls_is_what_the_setting_says(
         assert cipher["Value"]
     else:
         assert refused(mysql.value, "SELECT 1") == "MySQL is not available"
+
+
+def test_a_unix_socket_may_be_the_host(accounts: MariaDB, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_mysql(monkeypatch, host=str(accounts.socket), port=1)
+    mysql.execute("UPDATE accounts SET cents = 1")
+    assert mysql.value("SELECT cents FROM accounts WHERE id = 1") == 1

@@ -13,6 +13,7 @@ from tests.support.service import wait_until
 from utils.dev.servers import MariaDB
 from utils.errors import UnavailableError
 from utils.mysql import connection as mysql_connection
+from utils.mysql import login as mysql_login
 from utils.mysql import pool as mysql_pool
 from utils.mysql.pool import pool
 
@@ -58,6 +59,6 @@ def refused(call: Callable[..., Any], *arguments: Any) -> str:
 def set_mysql(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
     """Change settings of MySQL for the connections that a test makes from here on."""
     new = structs.replace(settings, mysql=structs.replace(settings.mysql, **changed))
-    monkeypatch.setattr(mysql_connection, "settings", new)
-    monkeypatch.setattr(mysql_pool, "settings", new)
+    for module in (mysql_connection, mysql_login, mysql_pool):
+        monkeypatch.setattr(module, "settings", new)
     close_idle()

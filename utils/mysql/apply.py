@@ -10,8 +10,9 @@ from pymysql import MySQLError
 from pymysql.constants import ER
 
 from conf.current import settings
-from utils.mysql.connection import Connection, options
+from utils.mysql.connection import Connection
 from utils.mysql.errors import code_of
+from utils.mysql.login import options
 from utils.mysql.pool import kill
 from utils.mysql.schema import MigrationError
 from utils.mysql.script import ScriptError, Statement, statements

@@ -1,17 +1,17 @@
 """A connection to MySQL: bounded in time, and closed without waiting.
 
 Private attributes of PyMySQL: `_sock`, `_rfile`. It has no public way to its socket, and with TLS
-that is another one than the socket which `connect` takes.
+that is another one than the socket which `connect` takes. `_get_server_information` comes before it
+may send a password, and `_read_bytes` reads all that arrives.
 """
 
 import select
 import socket
-import ssl
 import time
 from contextlib import suppress
-from functools import cache
 from typing import Any
 
+import gevent
 import pymysql
 from gevent import monkey
 from pymysql import MySQLError
@@ -21,41 +21,11 @@ from pymysql.err import InterfaceError, OperationalError
 
 from conf.current import settings
 from utils.context import fail_after
-from utils.errors import UnavailableError
+from utils.mysql.login import check_first_method
 from utils.mysql.rows import Row
 
+TURN_BYTES = 1 << 18
 poll = monkey.get_original("select", "poll")  # gevent's would switch to another greenlet
-
-
-def options() -> dict[str, Any]:
-    """Return what all connections to MySQL have in common, as the settings say."""
-    if not settings.mysql.host:
-        raise UnavailableError("MySQL is not configured")
-    return {
-        "host": settings.mysql.host,
-        "port": settings.mysql.port,
-        "user": settings.mysql.user,
-        "password": settings.mysql.password.encode(),  # PyMySQL would encode it as Latin-1
-        "database": settings.mysql.database,
-        "charset": "utf8mb4",
-        "autocommit": True,
-        "connect_timeout": settings.mysql.connect_timeout,
-        "ssl": tls_context(),
-        "ssl_disabled": settings.mysql.tls == "off",
-    }
-
-
-@cache
-def tls_context() -> ssl.SSLContext | None:
-    """Return the context that all connections share: making one takes longer than connecting."""
-    if settings.mysql.tls == "off":
-        return None
-    context = ssl.create_default_context(cafile=settings.mysql.tls_ca or None)
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # MySQL's own certificates fail it
-    if settings.mysql.tls == "on":
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 class Connection(pymysql.connections.Connection):
@@ -74,6 +44,7 @@ class Connection(pymysql.connections.Connection):
         self.connected_at = 0.0  # in seconds of time.monotonic()
         self.server_id: tuple[Any, ...] = ()
         self.max_packet = 0
+        self.read_in_turn = 0
         super().__init__(**others)
 
     def connect(self, sock: Any = None) -> None:
@@ -92,6 +63,22 @@ class Connection(pymysql.connections.Connection):
         finally:
             if not self.connected_at:
                 self.close()
+
+    def _get_server_information(self) -> None:
+        super()._get_server_information()  # type: ignore[misc]
+        check_first_method(self)
+
+    def _read_bytes(self, num_bytes: int) -> bytes:
+        """Read, and let other greenlets and timeouts have their turn now and then.
+
+        gevent switches only where it has to wait, and a large answer comes faster than it is read.
+        """
+        self.read_in_turn += num_bytes
+        if self.read_in_turn > TURN_BYTES:
+            self.read_in_turn = 0
+            gevent.sleep(0.0001)  # with 0, of a hundred turns timers had three
+        data: bytes = super()._read_bytes(num_bytes)  # type: ignore[misc]
+        return data
 
     def set_up(self) -> None:
         """Limit statements, and ask what distinguishes the server from others at its address."""
@@ -124,7 +111,10 @@ class Connection(pymysql.connections.Connection):
         if 0 < self.max_packet <= size:
             message = f"{size} bytes, but max_allowed_packet is {self.max_packet}"
             raise OperationalError(ER.NET_PACKET_TOO_LARGE, message)
-        return super().query(sql, unbuffered)
+        try:
+            return super().query(sql, unbuffered)
+        except RuntimeError as error:  # a file is asked for, which is refused
+            raise InterfaceError(str(error)) from None
 
     def close(self) -> None:
         """Close the socket, also while another greenlet reads; a COM_QUIT would have to wait."""

@@ -16,7 +16,8 @@ import gevent
 
 from conf.current import settings
 from utils.mysql.apply import Migration
-from utils.mysql.connection import Connection, options
+from utils.mysql.connection import Connection
+from utils.mysql.login import options
 from utils.mysql.schema import MIGRATE_ERRORS, MigrationError, applied, checksum, known, pending
 
 TABLE = """CREATE TABLE IF NOT EXISTS migrations (

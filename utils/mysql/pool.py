@@ -12,8 +12,9 @@ from pymysql import MySQLError
 from conf.current import settings
 from utils.context import check_deadline, per_process, spared, time_left
 from utils.log import logger
-from utils.mysql.connection import Connection, is_usable, options
+from utils.mysql.connection import Connection, is_usable
 from utils.mysql.errors import NotSentError, unavailable
+from utils.mysql.login import options
 
 
 class Pool:
