@@ -134,6 +134,7 @@ def has_a_code(value: object) -> TypeGuard[type[ServiceError]]:
     return (
         isinstance(value, type)
         and issubclass(value, ServiceError)
+        and "err_code" in vars(value)
         and not issubclass(value, errors.HTTPError)
     )
 
