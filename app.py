@@ -55,6 +55,7 @@ def dispatch(request: Request) -> Response:
         route, path_params = match(request.environ)
         request.route = route.rule
         request.max_content_length = route.max_body_bytes
+        request.max_values = route.max_body_values
         with request_deadline(request.timeout(route.timeout)):
             response: Response = getattr(g_server, route.endpoint)(request, **path_params)
         if not isinstance(response, Response):

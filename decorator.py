@@ -23,12 +23,14 @@ class Route(Rule):
         registered_at: str,
         timeout: float | None = None,
         max_body_bytes: int | None = None,
+        max_body_values: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(string, **options)
         self.registered_at = registered_at
         self.timeout = settings.request_timeout if timeout is None else timeout
         self.max_body_bytes = settings.max_body_bytes if max_body_bytes is None else max_body_bytes
+        self.max_body_values = max_body_values or settings.max_body_values
 
 
 # Both would answer with a redirect, on which many clients lose the body of a POST.
@@ -40,7 +42,8 @@ def expose(rule: str, **options: Any) -> Callable[[F], F]:
     """Register a method of `Server` for a URL rule, and return it untouched.
 
     `options` are those of werkzeug.routing.Rule, `methods` above all; `timeout`, the seconds that
-    a request may take instead of REQUEST_TIMEOUT; and `max_body_bytes`, instead of MAX_BODY_BYTES.
+    a request may take instead of REQUEST_TIMEOUT; and `max_body_bytes` and `max_body_values`, in
+    place of MAX_BODY_BYTES and MAX_BODY_VALUES.
     A rule or a method's name that is taken already raises ValueError with both places.
     """
 

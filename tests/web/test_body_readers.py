@@ -118,7 +118,6 @@ URLENCODED = {"Content_Type": "application/x-www-form-urlencoded"}
     ("reader", "body", "headers", "reason"),
     [
         ("get_json", b"{", {}, "not JSON"),
-        ("get_json", b"[" * 1_000_000, {}, "nested too deeply"),
         ("get_json", b"[NaN]", {}, "not JSON"),
         ("get_json", b'"\xff"', {}, "not JSON"),
         ("get_json", b'\xef\xbb\xbf{"a":1}', {}, "byte order mark"),

@@ -13,9 +13,11 @@ from werkzeug.utils import cached_property  # functools' takes a lock in 3.11
 
 from utils.codec import JSON_ERRORS, check_utf8
 from utils.errors import MalformedError
+from utils.web.work import WorkLimit
 
 IN_MEMORY = 1 << 18  # bytes; a larger body that is read as a file is kept in a temporary one
 PIECE = 1 << 16
+UNTYPED = WorkLimit(Any)
 # That of UTF-32-LE begins with that of UTF-16-LE.
 BYTE_ORDER_MARKS = (BOM_UTF8, BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_BE)
 
@@ -125,8 +127,9 @@ def not_json(body: object, error: Exception) -> MalformedError:
     return MalformedError(f"the body is not JSON: {error}")
 
 
-def decode_json(body: bytes) -> Any:
-    """Return the JSON value of a body."""
+def decode_json(body: bytes, max_values: int) -> Any:
+    """Return the JSON value of a body; raise a 413 if that is too much work."""
+    UNTYPED.check(body, max_values)
     try:
         return msgspec.json.decode(check_utf8(body))
     except JSON_ERRORS as error:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, inspect
 
+from conf.current import settings
 from utils.codec import JSON_ERRORS, check_utf8, encode
 from utils.errors import ParameterError
 from utils.web.body import not_json
-from utils.web.validation import unfit_number, validation_error
+from utils.web.validation import check_numbers, unfit_number, validation_error
+from utils.web.work import FREE, WorkLimit
 
 if TYPE_CHECKING:
     from utils.web.api import Api
@@ -25,7 +27,7 @@ A = TypeVar("A", bound="Api")
 Query = Mapping[str, Sequence[str]]  # all values of each name
 
 ARRAYS = (inspect.CollectionType, inspect.TupleType, inspect.NamedTupleType)
-decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+NOTHING = Raw()  # a field that was not sent
 
 
 class FieldDecoder(Generic[A]):
@@ -42,34 +44,53 @@ class FieldDecoder(Generic[A]):
             for field in fields
             if not takes_array(inspect.type_info(field.type))
         }
+        self.split = msgspec.json.Decoder(unread(api)).decode
+        config = api.__struct_config__
+        self.tag = {config.tag_field: config.tag} if config.tag_field else {}
+        self.limits = {
+            self.json_names[name]: WorkLimit(hint)
+            for name, hint in types.items()
+            if not isinstance(inspect.type_info(hint), inspect.RawType)  # which is not built
+        }
         self.echoed = [
             (name, self.json_names[name], msgspec.json.Decoder(types[name], strict=False).decode)
             for name in api.echoed
         ]
 
-    def decode(self, sent: bytes | Query, path_params: Mapping[str, Any]) -> A:
+    def decode(
+        self,
+        sent: bytes | Query,
+        path_params: Mapping[str, Any],
+        max_values: int = settings.max_body_values,
+    ) -> A:
         """Build the api class from a JSON body or a query, and what the path has instead of them.
 
-        Raises MalformedError where there is no JSON object, ParameterError that names the field.
+        Raises MalformedError where there is no JSON object, ParameterError that names the field,
+        and a 413 if a field is more work than `max_values` simple values.
         """
         try:
-            instance: A = self.decode_json(self.as_json(sent, path_params))
+            instance: A = self.decode_json(self.as_json(sent, path_params, max_values))
         except msgspec.ValidationError as error:
             raise validation_error(error) from None
         except JSON_ERRORS as error:
             raise not_json(sent, error) from None
-        if fault := unfit_number(instance):
-            raise ParameterError(fault.lstrip("."))
+        check_numbers(instance)
         return instance
 
-    def as_json(self, sent: bytes | Query, path_params: Mapping[str, Any]) -> bytes:
+    def as_json(
+        self, sent: bytes | Query, path_params: Mapping[str, Any], max_values: int
+    ) -> bytes:
         """Return all that was sent as one JSON object."""
         if isinstance(sent, bytes):
-            if not path_params:
+            if not path_params and len(sent) < FREE:
                 return check_utf8(sent)
         else:
             self.check_repeats(sent, path_params)
-        return encode(self.members(sent, path_params))
+        members = self.members(sent, path_params)
+        for name, limit in self.limits.items():
+            if isinstance(raw := members.get(name), Raw):
+                limit.check(bytes(raw), max_values)
+        return encode(members)
 
     def check_repeats(self, query: Query, path_params: Mapping[str, Any]) -> None:
         """Raise ParameterError if a field that is no array is given more than once."""
@@ -80,8 +101,11 @@ class FieldDecoder(Generic[A]):
 
     def members(self, sent: bytes | Query, path_params: Mapping[str, Any]) -> dict[str, Any]:
         """Return all that was sent by its JSON names."""
+        members: dict[str, Any]
         if isinstance(sent, bytes):
-            members: dict[str, Any] = decode_members(check_utf8(sent))
+            fields = self.split(check_utf8(sent))
+            raws = {json: getattr(fields, name) for name, json in self.json_names.items()}
+            members = {name: raw for name, raw in raws.items() if raw is not NOTHING} | self.tag
         else:
             members = dict(sent)
             for name in self.scalars.values():
@@ -103,12 +127,19 @@ class FieldDecoder(Generic[A]):
         return {name: Raw(encode(value)) for name, value in values.items() if value is not UNSET}
 
     def readable_echo(self, sent: bytes | Query, path_params: Mapping[str, Any]) -> dict[str, Raw]:
-        """Return those fields of a refused request that can be read."""
+        """Return those fields of a refused request that can be read, if they are not long."""
         readable: dict[str, Raw] = {}
+        try:
+            members = self.members(sent, path_params) if self.echoed else {}
+        except JSON_ERRORS:
+            return readable
         for _, name, decode in self.echoed:
+            text = encode(members.get(name, NOTHING))
+            if len(text) >= FREE:
+                continue
             try:
-                value = decode(encode(self.members(sent, path_params)[name]))
-            except (KeyError, *JSON_ERRORS):
+                value = decode(text)
+            except JSON_ERRORS:
                 continue
             if not unfit_number(value):
                 readable[name] = Raw(encode(value))
@@ -116,6 +147,19 @@ class FieldDecoder(Generic[A]):
 
 
 decoder_of = cache(FieldDecoder)
+
+
+def unread(api: "type[Api]") -> type[msgspec.Struct]:
+    """Return the api class with its fields as JSON: all else is skipped, and they are not built."""
+    config = api.__struct_config__
+    return msgspec.defstruct(
+        api.__name__,
+        [(field.name, Raw, NOTHING) for field in msgspec.structs.fields(api)],
+        rename={field.name: field.encode_name for field in msgspec.structs.fields(api)},
+        forbid_unknown_fields=config.forbid_unknown_fields,
+        tag_field=config.tag_field,
+        tag=config.tag,
+    )
 
 
 def takes_array(kind: inspect.Type) -> bool:

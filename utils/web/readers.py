@@ -49,6 +49,7 @@ class BodyRequest(WerkzeugRequest):
 
     form_data_parser_class = FormParser
     max_content_length = settings.max_body_bytes  # the route's, once that is known
+    max_values = settings.max_body_values
 
     @cached_property
     def content(self) -> Body:
@@ -93,7 +94,7 @@ class BodyRequest(WerkzeugRequest):
         try:
             if not (force or self.is_json):
                 raise UnsupportedMediaType(f"Content-Type {shorten(self.mimetype)}, not JSON")
-            return decode_json(self.body())
+            return decode_json(self.body(), self.max_values)
         except (MalformedError, UnsupportedMediaType):
             if silent:
                 return None

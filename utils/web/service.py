@@ -37,7 +37,7 @@ class Service:
         sent: bytes | Query = {}
         try:
             sent = request.fields()
-            instance = decoder.decode(sent, path_params)
+            instance = decoder.decode(sent, path_params, request.max_values)
             request.echo = decoder.echo(instance)
             result = instance.process()
         except ServiceError as error:

@@ -4,9 +4,11 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import chain
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from msgspec.structs import astuple
@@ -16,6 +18,7 @@ from utils.errors import MalformedError, ParameterError, clip, shorten
 WHERE = re.compile(r"(.*) - at (`key` in )?`\$\.?(.*)`", re.DOTALL)
 OBJECT = re.compile(r"Object (missing required|contains unknown) field (.+)", re.DOTALL)
 SENT = re.compile(r"(Invalid (?:enum )?value) ['\"](.*)['\"]", re.DOTALL)  # what the client sent
+NO_NUMBERS = {str, bytes, bool, type(None), datetime, date, time, timedelta, UUID}
 NOT_AN_OBJECT = re.compile(r"Expected `object`, got `\w+`")
 
 
@@ -42,11 +45,24 @@ def validation_error(error: msgspec.ValidationError) -> MalformedError | Paramet
     return ParameterError(f"{clip(path, 100)}: {'in a key: ' if is_key else ''}{what}")
 
 
-def unfit_number(value: Any) -> str:
-    """Return path and fault of the first number that 64 bits do not hold, or that is not finite.
+def check_numbers(value: Any) -> None:
+    """Raise ParameterError for a number in this value that no 64 bits hold, or that is not finite.
 
-    JSON's other readers and MySQL take none of them. "" if all are fit; every request comes
-    through here, so a path is made only of what is refused.
+    JSON's other readers and MySQL take none of them.
+    """
+    try:
+        fault = unfit_number(value)
+    except RecursionError:  # here sooner than in msgspec
+        raise MalformedError("the body is nested too deeply") from None
+    if fault:
+        path, _, what = fault.rpartition(": ")
+        raise ParameterError(f"{clip(path.lstrip('.'), 100)}: {what}")
+
+
+def unfit_number(value: Any) -> str:
+    """Return path and fault of the first unfit number, "" if all are fit.
+
+    Every request comes through here: a path is made only of what is refused.
     """
     if isinstance(value, int):
         fits = -(1 << 63) <= value < 1 << 64
@@ -54,13 +70,21 @@ def unfit_number(value: Any) -> str:
     if isinstance(value, (float, Decimal)):
         finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
         return "" if finite else ": the number is not finite"
-    if isinstance(value, str):
+    if type(value) is list and all_fit(value):
         return ""
     form, inner_values = inside(value)
     for step, inner in inner_values:
-        if fault := unfit_number(inner):
-            return clip(form.format(step) + fault, 150)
+        if type(inner) not in NO_NUMBERS and (fault := unfit_number(inner)):
+            return form.format(step) + fault
     return ""
+
+
+def all_fit(values: list[Any]) -> bool:
+    """Return whether these are of one kind and fit, in a tenth of the time."""
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return not (unfit_number(min(values)) or unfit_number(max(values)))
+    return kinds <= NO_NUMBERS or (kinds == {float} and all(map(math.isfinite, values)))
 
 
 def inside(value: Any) -> tuple[str, Iterable[tuple[Any, Any]]]:

@@ -1,0 +1,91 @@
+"""How much work it is to build a JSON value: bounded beforehand, for all other requests wait.
+
+msgspec skips 1 MB in a millisecond, but takes up to 1.6 s to build what is in it.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct, inspect
+from msgspec.structs import astuple
+
+from utils.errors import HTTPError
+
+FREE = 1 << 13  # bytes; a shorter text is little work, whatever is in it
+# Near the ends of a float's range, msgspec takes 8 µs a number. And a client can choose long
+# integers that have the same hash, which makes a set of them quadratic.
+COSTLY = rb"-?(?:\d++(?:\.\d{100}\d*+|(?:\.\d++)?[eE][+-]?\d{3}\d*+)|\d{20}\d*+)"
+BARE, QUOTED = re.compile(rb"(?:^|[,:\[])" + COSTLY), re.compile(rb'"%b"' % COSTLY)
+COST = 25  # of one, in simple values; each of its digits is one more
+
+SLOW = (  # about 1 µs each
+    inspect.UUIDType,
+    inspect.DateTimeType,
+    inspect.DateType,
+    inspect.TimeType,
+    inspect.TimeDeltaType,
+    inspect.DecimalType,
+)
+COLLIDING = (  # short ones, too, can have the same hash
+    inspect.UUIDType,
+    inspect.TupleType,
+    inspect.VarTupleType,
+    inspect.NamedTupleType,
+    inspect.StructType,
+)
+
+
+class WorkLimit:
+    """Refuses JSON that is too much work to build as a value of this type."""
+
+    def __init__(self, hint: Any) -> None:
+        kinds = list(types_in(inspect.type_info(hint)))
+        hashed = [kind for outer in kinds for kind in types_in(hashed_type(outer))]
+        self.cost = 2 if any(isinstance(kind, SLOW) for kind in kinds) else 1
+        if any(isinstance(kind, COLLIDING) for kind in hashed):
+            self.cost = 50
+        # Numbers may come as strings. Where none is read, they are none: parcels have 20 digits.
+        self.reads_strings = any(isinstance(kind, inspect.FloatType) for kind in kinds) or any(
+            not isinstance(kind, (inspect.StrType, inspect.AnyType)) for kind in hashed
+        )
+
+    def check(self, json: bytes, limit: int) -> None:
+        """Raise a 413 if it is more work than so many simple values."""
+        if len(json) < FREE:
+            return
+        if self.work(json.replace(rb"\\", b"").replace(rb"\"", b""), limit) > limit:
+            detail = f"JSON as much work as more than {limit} values"
+            raise HTTPError("request entity too large", status=413, detail=detail)
+
+    def work(self, json: bytes, limit: int) -> int:
+        """Return the work of JSON without escaped quotes; above the limit, how far is left open."""
+        strings = json.count(b'"') // 2
+        if strings > 2 * limit:  # a value is at most two, with its key
+            return strings
+        outside = b"".join(json.split(b'"')[::2]).translate(None, b" \t\r\n")
+        work = self.cost * (outside.count(b",") + outside.count(b"[") + outside.count(b"{"))
+        if work > limit:
+            return work
+        costly = BARE.findall(outside) + (QUOTED.findall(json) if self.reads_strings else [])
+        return work + sum(COST + len(number) for number in costly)
+
+
+def types_in(kind: Any) -> Iterator[Any]:
+    """Yield a type of msgspec.inspect, and all types in it."""
+    seen, left = set(), [kind]
+    while left:
+        item = left.pop()
+        if isinstance(item, tuple):
+            left.extend(item)
+        elif isinstance(item, Struct) and id(item) not in seen:
+            seen.add(id(item))
+            yield item
+            left.extend(astuple(item))
+
+
+def hashed_type(kind: Any) -> Any:
+    """Return the type of which a set or a dict makes hashes, None for other types."""
+    if isinstance(kind, (inspect.SetType, inspect.FrozenSetType)):
+        return kind.item_type
+    return kind.key_type if isinstance(kind, inspect.DictType) else None
