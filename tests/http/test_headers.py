@@ -97,7 +97,7 @@ def test_nothing_is_taken_from_the_environment(
 def test_headers_that_cannot_be_sent_are_the_caller_s_fault(
     faulty: Faulty, upstream: Upstream, headers: dict[str, str]
 ) -> None:
-    with pytest.raises(ValueError, match=r"[Hh]eader|latin-1"):
+    with pytest.raises(ValueError, match=r"^header .* cannot be sent"):
         upstream.post("/echo/1", headers=headers)
     assert faulty.connections == 0
 

@@ -114,3 +114,16 @@ def test_a_fallback_is_not_blamed_for_what_it_replaces(
             upstream.get("/cut")
     warnings = [each.message for each in lines.records if each.levelname == "WARNING"]
     assert warnings[1].endswith("ChunkedEncodingError < ProtocolError < IncompleteRead")
+
+
+@pytest.mark.parametrize(
+    "value", ["secret\n", "secret\r\nEvil: 1", "\0secret", " secret", "secret\x7f", "secret订"]
+)
+def test_a_header_that_cannot_be_sent_does_not_show_its_value(
+    faulty: Faulty, upstream: Upstream, value: str
+) -> None:
+    with pytest.raises(ValueError, match="header 'Authorization' cannot be sent") as raised:
+        upstream.get("/echo/1", headers={"Authorization": f"{value}"})
+    told = "".join(traceback.format_exception(raised.value)).partition("Error: ")[2]
+    assert "secret" not in told
+    assert faulty.connections == 0

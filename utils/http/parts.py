@@ -1,5 +1,6 @@
 """The parts of a request: the URL of an upstream, the path below it, and the body."""
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -8,7 +9,11 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 from msgspec import UNSET
 
+from utils.errors import ParameterError, shorten
+
 PATH_CHARACTERS = "/:@!$&'()*+,;="  # RFC 3986, 3.3
+SURROGATE = re.compile("[\ud800-\udfff]")
+NEVER_IN_PATHS = re.compile("//|[?#\\\\\0-\x1f\x7f-\x9f\ud800-\udfff]")
 
 Fields = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
@@ -37,20 +42,33 @@ def check_proxy(name: str, proxy: str) -> None:
 
 
 def quote_path(path: str, *segments: str | int) -> str:
-    """Quote a path so that it can contain no query, host or `..`; and each segment after it.
+    """Quote a path, and each value after it as one segment: ("/users", "a/b") is /users/a%2Fb.
 
-    In the path a `/` separates, in a segment it is quoted: ("/projects", "group/name") is
-    /projects/group%2Fname.
+    ValueError for a path with what belongs into no path: values have segments of their own.
+    ParameterError for a value that would name another resource, as `..` does.
     """
-    if not path.startswith("/") or path.startswith("//") or {".", ".."} & set(path.split("/")):
-        raise ValueError(f"expected a path like /stock/7: {path!r}")
+    if not path.startswith("/") or NEVER_IN_PATHS.search(path) or has_dot_segment(path):
+        raise ValueError(f"expected a path like /stock, and values after it: {path[:50]!r}")
     quoted = quote(path, safe=PATH_CHARACTERS)
     for segment in segments:
-        # Servers take %2E%2E for `..` too, so that there is no way to quote it.
-        if segment in (None, "", ".", ".."):
-            raise ValueError(f"expected a segment of a path: {segment!r}")
-        quoted = f"{quoted.removesuffix('/')}/{quote(str(segment), safe='')}"
+        quoted = f"{quoted.removesuffix('/')}/{quote_segment(segment)}"
     return quoted
+
+
+def quote_segment(value: str | int) -> str:
+    """Quote a value as one segment; ParameterError if there is no way to."""
+    if not isinstance(value, (str, int)):
+        raise TypeError(f"expected a str or an int in a path: {type(value).__qualname__}")
+    text = str(value)
+    # Many servers take %2E%2E%2F for `../` too: they decode first, and then look for it.
+    if not text or has_dot_segment(text) or SURROGATE.search(text):
+        raise ParameterError("a value cannot be part of a path", detail=shorten(text))
+    return quote(text, safe="")
+
+
+def has_dot_segment(text: str) -> bool:
+    """Return whether it has a `.` or `..` as a segment, parameters (`..;a=b`) left aside."""
+    return any(part.partition(";")[0] in (".", "..") for part in re.split(r"[/\\]", text))
 
 
 def encode_body(

@@ -18,6 +18,8 @@ from utils.http.connection import Connection, TLSConnection
 from utils.http.tls import TLS
 
 MAX_REDIRECTS = 3
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+HEADER_VALUE = re.compile(r"(?:[!-~\x80-\xff][\t -~\x80-\xff]*)?")
 URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
 
 
@@ -85,12 +87,14 @@ class Session(requests.Session):
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         """Prepare a request; ValueError also for what http.client would refuse while it sends."""
-        prepared = super().prepare_request(request)
-        if not re.fullmatch("[A-Z-]+", prepared.method or ""):
+        if not re.fullmatch("[A-Z-]+", request.method or ""):
             raise ValueError(f"expected a method like GET: {request.method!r}")
-        for text in (*prepared.headers.keys(), *prepared.headers.values()):
-            str(text).encode("latin-1")
-        return prepared
+        for name, value in request.headers.items():
+            # Not left to requests, whose message has the value: a token with a newline, for one.
+            is_text = isinstance(value, str) and HEADER_VALUE.fullmatch(value)
+            if not (is_text and HEADER_NAME.fullmatch(name)):
+                raise ValueError(f"header {name!r} cannot be sent with the value that it was given")
+        return super().prepare_request(request)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return the URL to go on to, or None if the redirect is to be returned as it is.

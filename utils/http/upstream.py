@@ -84,7 +84,8 @@ class Upstream:
 
         The path is plain text and gets quoted, each of the segments after it as one. The body
         is one of `json`, `data` (the fields of a form) and `content` (bytes as they are).
-        ValueError or TypeError if it cannot be sent as given. GET and HEAD go on to where they
+        ParameterError if a segment would lead elsewhere. ValueError or TypeError if the rest cannot
+        be sent as given. GET and HEAD go on to where they
         are redirected on the same host; any other redirect is returned.
         """
         body, content_type = encode_body(json, data, content)
