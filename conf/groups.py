@@ -142,7 +142,7 @@ class TemplateSettings(Struct, frozen=True, kw_only=True):
         str, origins, "web pages that may call, as https://shop.example, with commas between"
     ] = ""
     max_body_bytes: Annotated[Count, "largest request body, in bytes"] = 1 << 20
-    max_body_values: Annotated[Count, "most JSON values that a field of a body may have"] = 20_000
+    max_body_values: Annotated[Count, "most JSON values that a field of a body may have"] = 15_000
     request_timeout: Annotated[Seconds, "seconds a request may take in all"] = 10.0
     run_dir: Annotated[Text, "folder of the pid file"] = "run"
     mysql: MySQL

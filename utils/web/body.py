@@ -17,7 +17,7 @@ from utils.web.work import WorkLimit
 
 IN_MEMORY = 1 << 18  # bytes; a larger body that is read as a file is kept in a temporary one
 PIECE = 1 << 16
-UNTYPED = WorkLimit(Any)
+UNTYPED = WorkLimit(msgspec.inspect.AnyType())
 # That of UTF-32-LE begins with that of UTF-16-LE.
 BYTE_ORDER_MARKS = (BOM_UTF8, BOM_UTF16_LE, BOM_UTF16_BE, BOM_UTF32_BE)
 

@@ -15,9 +15,9 @@ from msgspec import UNSET, Raw, inspect
 
 from conf.current import settings
 from utils.codec import JSON_ERRORS, check_utf8, encode
-from utils.errors import ParameterError
+from utils.errors import ParameterError, ServiceError
 from utils.web.body import not_json
-from utils.web.validation import check_numbers, unfit_number, validation_error
+from utils.web.validation import check_numbers, validation_error
 from utils.web.work import FREE, WorkLimit
 
 if TYPE_CHECKING:
@@ -36,24 +36,26 @@ class FieldDecoder(Generic[A]):
     def __init__(self, api: type[A]) -> None:
         fields = msgspec.structs.fields(api)
         types = {field.name: field.type for field in fields}
+        kinds = {field.name: inspect.type_info(field.type) for field in fields}
         self.signature = signature(api)
         self.decode_json = msgspec.json.Decoder(api, strict=False).decode
-        self.json_names = {field.name: field.encode_name for field in fields}
-        self.scalars = {
-            field.name: field.encode_name
-            for field in fields
-            if not takes_array(inspect.type_info(field.type))
-        }
-        self.split = msgspec.json.Decoder(unread(api)).decode
-        config = api.__struct_config__
-        self.tag = {config.tag_field: config.tag} if config.tag_field else {}
+        self.json_names = names = {field.name: field.encode_name for field in fields}
+        # The same class with its fields as JSON: what nobody knows is skipped, nothing is built.
+        unread = msgspec.defstruct(
+            api.__name__,
+            [(name, Raw, NOTHING) for name in names],
+            rename=names,
+            forbid_unknown_fields=api.__struct_config__.forbid_unknown_fields,
+        )
+        self.split = msgspec.json.Decoder(unread).decode
+        self.scalars = {name: names[name] for name, kind in kinds.items() if not takes_array(kind)}
         self.limits = {
-            self.json_names[name]: WorkLimit(hint)
-            for name, hint in types.items()
-            if not isinstance(inspect.type_info(hint), inspect.RawType)  # which is not built
+            names[name]: WorkLimit(kind)
+            for name, kind in kinds.items()
+            if not isinstance(kind, inspect.RawType)
         }
         self.echoed = [
-            (name, self.json_names[name], msgspec.json.Decoder(types[name], strict=False).decode)
+            (name, names[name], msgspec.json.Decoder(types[name], strict=False).decode)
             for name in api.echoed
         ]
 
@@ -81,10 +83,9 @@ class FieldDecoder(Generic[A]):
         self, sent: bytes | Query, path_params: Mapping[str, Any], max_values: int
     ) -> bytes:
         """Return all that was sent as one JSON object."""
-        if isinstance(sent, bytes):
-            if not path_params and len(sent) < FREE:
-                return check_utf8(sent)
-        else:
+        if isinstance(sent, bytes) and not path_params and len(sent) < FREE:
+            return check_utf8(sent)
+        if not isinstance(sent, bytes):
             self.check_repeats(sent, path_params)
         members = self.members(sent, path_params)
         for name, limit in self.limits.items():
@@ -105,7 +106,7 @@ class FieldDecoder(Generic[A]):
         if isinstance(sent, bytes):
             fields = self.split(check_utf8(sent))
             raws = {json: getattr(fields, name) for name, json in self.json_names.items()}
-            members = {name: raw for name, raw in raws.items() if raw is not NOTHING} | self.tag
+            members = {name: raw for name, raw in raws.items() if raw is not NOTHING}
         else:
             members = dict(sent)
             for name in self.scalars.values():
@@ -135,31 +136,16 @@ class FieldDecoder(Generic[A]):
             return readable
         for _, name, decode in self.echoed:
             text = encode(members.get(name, NOTHING))
-            if len(text) >= FREE:
-                continue
             try:
-                value = decode(text)
-            except JSON_ERRORS:
+                value = decode(text if len(text) < FREE else b"")
+                check_numbers(value)
+            except (ServiceError, *JSON_ERRORS):
                 continue
-            if not unfit_number(value):
-                readable[name] = Raw(encode(value))
+            readable[name] = Raw(encode(value))
         return readable
 
 
 decoder_of = cache(FieldDecoder)
-
-
-def unread(api: "type[Api]") -> type[msgspec.Struct]:
-    """Return the api class with its fields as JSON: all else is skipped, and they are not built."""
-    config = api.__struct_config__
-    return msgspec.defstruct(
-        api.__name__,
-        [(field.name, Raw, NOTHING) for field in msgspec.structs.fields(api)],
-        rename={field.name: field.encode_name for field in msgspec.structs.fields(api)},
-        forbid_unknown_fields=config.forbid_unknown_fields,
-        tag_field=config.tag_field,
-        tag=config.tag,
-    )
 
 
 def takes_array(kind: inspect.Type) -> bool:

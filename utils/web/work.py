@@ -19,14 +19,6 @@ COSTLY = rb"-?(?:\d++(?:\.\d{100}\d*+|(?:\.\d++)?[eE][+-]?\d{3}\d*+)|\d{20}\d*+)
 BARE, QUOTED = re.compile(rb"(?:^|[,:\[])" + COSTLY), re.compile(rb'"%b"' % COSTLY)
 COST = 25  # of one, in simple values; each of its digits is one more
 
-SLOW = (  # about 1 µs each
-    inspect.UUIDType,
-    inspect.DateTimeType,
-    inspect.DateType,
-    inspect.TimeType,
-    inspect.TimeDeltaType,
-    inspect.DecimalType,
-)
 COLLIDING = (  # short ones, too, can have the same hash
     inspect.UUIDType,
     inspect.TupleType,
@@ -39,12 +31,10 @@ COLLIDING = (  # short ones, too, can have the same hash
 class WorkLimit:
     """Refuses JSON that is too much work to build as a value of this type."""
 
-    def __init__(self, hint: Any) -> None:
-        kinds = list(types_in(inspect.type_info(hint)))
+    def __init__(self, type_info: inspect.Type) -> None:
+        kinds = list(types_in(type_info))
         hashed = [kind for outer in kinds for kind in types_in(hashed_type(outer))]
-        self.cost = 2 if any(isinstance(kind, SLOW) for kind in kinds) else 1
-        if any(isinstance(kind, COLLIDING) for kind in hashed):
-            self.cost = 50
+        self.cost = 50 if any(isinstance(kind, COLLIDING) for kind in hashed) else 1
         # Numbers may come as strings. Where none is read, they are none: parcels have 20 digits.
         self.reads_strings = any(isinstance(kind, inspect.FloatType) for kind in kinds) or any(
             not isinstance(kind, (inspect.StrType, inspect.AnyType)) for kind in hashed
