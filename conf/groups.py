@@ -105,6 +105,8 @@ class Redis(Struct, frozen=True, kw_only=True):
     host: Annotated[str, "Redis's host; Redis is not used without one"] = ""
     port: Annotated[Port, "Redis's port"] = 6379
     password: Annotated[Secret, "Redis's password"] = Secret("")
+    tls: Annotated[Literal["off", "verify"], "TLS to Redis, its certificate verified"] = "off"
+    tls_ca: Annotated[str, pem_file, "PEM file of the authority behind Redis's certificate"] = ""
     db: Annotated[int, Meta(ge=0), "Redis's database number"] = 0
     prefix: Annotated[str, "what the cache's keys begin with; SERVICE_NAME if empty"] = ""
     pool_size: Annotated[Count, "connections to Redis per worker, at most"] = 50

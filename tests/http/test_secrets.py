@@ -76,7 +76,7 @@ def test_a_refusal_of_the_proxy_does_not_show_it(
 
 
 def test_a_name_that_does_not_resolve_is_not_shown(lines: pytest.LogCaptureFixture) -> None:
-    upstream = Upstream("warehouse", "http://me:password@warehouse.invalid", total_timeout=20)
+    upstream = Upstream("warehouse", "https://me:password@warehouse.invalid", total_timeout=20)
     with pytest.raises(UnavailableError, match=r"^warehouse cannot be reached$") as raised:
         upstream.get("/echo/1")
     check(lines, raised.value, "invalid")
@@ -127,3 +127,27 @@ def test_a_header_that_cannot_be_sent_does_not_show_its_value(
     told = "".join(traceback.format_exception(raised.value)).partition("Error: ")[2]
     assert "secret" not in told
     assert faulty.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy", "told"),
+    [
+        ("http://me:password@warehouse.example", "", "warehouse"),
+        ("http://token@10.0.0.1", "", "warehouse"),
+        ("http://warehouse.example", "http://me:password@proxy.example:3128", "warehouse's proxy"),
+        ("https://me:password@warehouse.example", "", ""),
+        ("http://warehouse.example", "", ""),
+        ("http://me:password@127.0.0.1", "", ""),
+        ("http://me:password@[::1]:80", "", ""),
+        ("http://me:password@localhost", "http://me:password@127.0.0.1:3128", ""),
+    ],
+)
+def test_a_password_that_goes_to_another_host_unencrypted_is_told_once(
+    caplog: pytest.LogCaptureFixture, url: str, proxy: str, told: str
+) -> None:
+    upstream = Upstream("warehouse", url, proxy=proxy)
+    assert caplog.messages == []  # an import logs nothing
+    upstream.session()
+    upstream.session()
+    expected = f"{told}: the password is sent unencrypted to another host"
+    assert caplog.messages == ([expected] if told else [])

@@ -11,6 +11,7 @@ from redis.retry import Retry
 from conf.current import settings
 from utils.context import per_process
 from utils.errors import UnavailableError
+from utils.passwords import warn_of_clear_text
 
 # Redis is down, or became a replica, or what answers is not Redis. Other errors are mistakes of
 # the call, and stay.
@@ -61,6 +62,10 @@ class Connection(redis.Connection):
             return super().read_response(*args, **options)
 
 
+class TLSConnection(Connection, redis.SSLConnection):
+    """The same over TLS, to a server whose certificate is verified; that is redis-py's default."""
+
+
 class Pool(redis.BlockingConnectionPool):
     """redis-py's pool; a wait for a free connection that takes too long is an UnavailableError."""
 
@@ -73,8 +78,14 @@ def make_client() -> redis.Redis:
     """Make a client with a pool of connections that are made when they are needed."""
     if not settings.redis.host:
         raise UnavailableError("Redis is not configured")
+    how: dict[str, Any]
+    if settings.redis.tls == "verify":
+        how = {"connection_class": TLSConnection, "ssl_ca_certs": settings.redis.tls_ca or None}
+    else:
+        warn_of_clear_text("Redis", settings.redis.host, settings.redis.password)
+        how = {"connection_class": Connection}
     pool = Pool(
-        connection_class=Connection,
+        **how,
         host=settings.redis.host,
         port=settings.redis.port,
         password=settings.redis.password or None,

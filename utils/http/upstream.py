@@ -7,6 +7,7 @@ stock = warehouse.get("/stock", item).decode(Stock)
 from collections.abc import Mapping
 from functools import partialmethod
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from msgspec import UNSET
@@ -19,6 +20,7 @@ from utils.http.response import UpstreamResponse
 from utils.http.session import Adapter, Session, retry_policy
 from utils.http.tls import TLS
 from utils.log import logger
+from utils.passwords import warn_of_clear_text
 from utils.timing import timed
 
 # Not larger: urllib3 copies what is left of a chunk for each member of a gzip file in it.
@@ -65,9 +67,15 @@ class Upstream:
             tls = TLS(ca_file, cert)
         except OSError as error:
             raise ValueError(f"{name}: cannot load ca_file or cert: {error}") from None
-        self.session = per_process(
-            lambda: Session(Adapter(tls, max_age, retry_policy(retries, backoff)), proxy)
-        )
+
+        def make_session() -> Session:
+            for what, address in ((name, url), (f"{name}'s proxy", proxy)):
+                parts = urlsplit(address)
+                if parts.scheme == "http":
+                    warn_of_clear_text(what, parts.hostname, parts.username)
+            return Session(Adapter(tls, max_age, retry_policy(retries, backoff)), proxy)
+
+        self.session = per_process(make_session)
 
     def request(
         self,
@@ -84,9 +92,9 @@ class Upstream:
 
         The path is plain text and gets quoted, each of the segments after it as one. The body
         is one of `json`, `data` (the fields of a form) and `content` (bytes as they are).
-        ParameterError if a segment would lead elsewhere. ValueError or TypeError if the rest cannot
-        be sent as given. GET and HEAD go on to where they
-        are redirected on the same host; any other redirect is returned.
+        ParameterError if a segment would lead elsewhere, ValueError or TypeError if the rest cannot
+        be sent as given. GET and HEAD go on to where they are redirected on the same host; any
+        other redirect is returned.
         """
         body, content_type = encode_body(json, data, content)
         own = {**content_type, **self.headers, **(headers or {})}

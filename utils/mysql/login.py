@@ -10,7 +10,6 @@ Private attributes of PyMySQL: `_auth_plugin_name`, which the server's greeting 
 
 import ssl
 from functools import cache
-from ipaddress import ip_address
 from typing import Any
 
 from pymysql._auth import scramble_caching_sha2
@@ -19,6 +18,7 @@ from pymysql.err import OperationalError
 
 from conf.current import settings
 from utils.errors import UnavailableError
+from utils.passwords import is_this_machine
 
 
 def options() -> dict[str, Any]:
@@ -48,11 +48,7 @@ def tls_mode() -> str:
         return "off"
     if tls != "auto":
         return tls
-    try:
-        is_here = host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        is_here = False
-    return "off" if is_here else "verify"
+    return "off" if is_this_machine(host) else "verify"
 
 
 @cache
