@@ -105,7 +105,7 @@ def test_the_log_lines_are_those_of_the_page(documented: Service) -> None:
 def test_the_header_is_on_every_answer(documented: Service) -> None:
     for path in ("/test", "/nowhere"):
         _, headers, envelope = exchange(documented, with_length(path, b'{"order_id":7}'))
-        assert headers["Cache-Control"] == "no-store"
+        assert headers["Strict-Transport-Security"] == "max-age=31536000"
         assert headers["X-Request-ID"] == envelope["uuid"]
 
 

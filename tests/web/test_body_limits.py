@@ -113,7 +113,7 @@ def test_a_form_has_limits_of_its_own(reading: Service) -> None:
         status, _, envelope = exchange(reading, data)
         assert status == 413
         line = next(line for line in reading.log().splitlines() if envelope["uuid"] in line)
-        assert "more than 1000 parts, or a field of more than 500000 bytes" in line
+        assert "more than 1000 parts, 20000 escapes, or 500000 bytes that are no file" in line
 
 
 @pytest.mark.parametrize("reader", READERS)

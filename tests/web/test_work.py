@@ -5,15 +5,19 @@ import uuid
 from decimal import Decimal
 from typing import Any, Literal
 
+import gevent
 import pytest
 from msgspec import Raw, Struct
-from werkzeug.test import Client
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.test import Client, EnvironBuilder
 
 from tests.support.apis import api_of, read, respond
-from utils.errors import ServiceError
+from utils.errors import MalformedError, ServiceError
+from utils.web import Request
 from utils.web.body import decode_json
 from utils.web.fields import decoder_of
 
+FORM, PARTS = "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"
 MANY = 100_000
 PRIME = (1 << 61) - 1  # Python's hash of a number is its rest by this one
 TOO_MUCH = "request entity too large"
@@ -166,3 +170,32 @@ def test_a_value_as_deep_as_it_can_be_is_no_server_error(depth: int) -> None:
         body = f'{{"value":{"[" * depth}{item}{"]" * depth}}}'
         status, _ = respond(api_of(Any), body=body.encode())
         assert status in (200, 400)
+
+
+@pytest.mark.parametrize("form", ["a=1&" * 1000, "&" * 1000, "a=" + "%41" * 20_001, "%" * 20_001])
+def test_a_form_that_is_much_work_is_refused_before_it_is_done(form: str) -> None:
+    request = form_request(form.encode())
+    with pytest.raises(RequestEntityTooLarge, match="20000 escapes"):
+        _ = request.form
+    assert form_request(form.encode()[4:]).form is not None
+
+
+def form_request(body: bytes) -> Request:
+    environ = EnvironBuilder(method="POST", data=body, content_type=FORM).get_environ()
+    return Request(environ)
+
+
+def test_others_have_their_turns_while_a_body_is_parsed() -> None:
+    turns = []
+
+    def other() -> None:
+        while True:
+            turns.append(1)
+            gevent.sleep(0)
+
+    with pytest.raises(MalformedError):
+        greenlet = gevent.spawn(other)
+        environ = EnvironBuilder(method="POST", data=b"\r\n" * 200_000, content_type=PARTS)
+        _ = Request(environ.get_environ()).form
+    greenlet.kill()
+    assert len(turns) > 5

@@ -111,6 +111,7 @@ class BodyReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int:
+        gevent.sleep(0)  # whoever parses 1 MB of it would stop all other requests
         self.file.seek(self.position)
         piece = self.file.read(len(buffer))
         buffer[: len(piece)] = piece
