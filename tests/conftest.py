@@ -23,6 +23,10 @@ atexit.register(shutil.rmtree, os.environ["LOG_DIR"], ignore_errors=True)
 for name in ("PYTHON", "GUNICORN_CMD_ARGS"):
     os.environ.pop(name, None)
 
+from tests.support.required import required_settings
+
+os.environ.update(required_settings() | os.environ | {"SERVICE_NAME": "pyserver"})
+
 from tests.support.proxy import Proxy
 from utils.dev.servers import LocalServer, MariaDB, Redis, free_port
 

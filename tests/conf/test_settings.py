@@ -13,6 +13,7 @@ from conf.envfile import EnvFile
 from conf.environ import SettingsError, find, load
 from conf.setting import Secret, settings_of, unknown_names
 from conf.settings import Settings
+from tests.support.required import required_settings
 from tests.support.service import Service, certify
 
 
@@ -45,7 +46,7 @@ def config(service: Service, *arguments: str, **env: str) -> "subprocess.Complet
         cwd=service.root,
         text=True,
         capture_output=True,
-        env={**env},
+        env=required_settings() | env,
     )
 
 

@@ -36,11 +36,15 @@ def dev(make_dev: Callable[[], Dev]) -> Dev:
 def shared() -> Iterator[Dev]:
     """A dev that serves, for tests that change nothing."""
     service = Service(MYSQL_PASSWORD="it's $HOME", REDIS_PASSWORD="it's $HOME")
+    migration = service.root / "conf/migrations/9000_create_calls.sql"
+    migration.write_text("CREATE TABLE calls (id INT PRIMARY KEY)")
     made = Dev(service)
-    made.await_line("pyserver is up")
-    yield made
-    made.stop()
-    service.remove()
+    try:
+        made.await_line("pyserver is up")
+        yield made
+    finally:
+        made.stop()
+        service.remove()
 
 
 @pytest.fixture

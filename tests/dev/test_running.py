@@ -56,5 +56,5 @@ def test_status_knows_of_dev(shared: Dev) -> None:
 def test_migrate_knows_of_the_mariadb_of_dev(shared: Dev) -> None:
     status = shared.service.sh("migrate", "status")
     assert status.returncode == 0, status
-    assert "UTC 0001_create_orders.sql" in status.stdout
+    assert "UTC 9000_create_calls.sql" in status.stdout
     assert status.stderr == "MYSQL_HOST is not set: this is the MariaDB of sh run.sh dev\n"

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.required import required_settings
 from tests.support.service import ROOT
 
 REREAD = '''
@@ -59,7 +60,7 @@ def test_rereading_leaves_the_master_as_it_was(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", REREAD],
         cwd=ROOT,
-        env={"PATH": "", "ENV_FILE": "/dev/null", **folders},
+        env={"PATH": "", "ENV_FILE": "/dev/null", **folders, **required_settings()},
         capture_output=True,
         text=True,
         check=True,

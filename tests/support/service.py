@@ -17,6 +17,7 @@ from typing import Any
 from urllib3.util.wait import wait_for_read
 
 from tests.support.processes import processes_in
+from tests.support.required import required_settings
 from tests.support.programs import need
 from utils.dev.servers import free_port
 from utils.serve import state
@@ -57,6 +58,7 @@ class Service:
         self.port = free_port()
         self.shell = ["sh"]
         self.env = {
+            **required_settings(),
             **{name: os.environ[name] for name in os.environ if not name.startswith(OWN)},
             "VENV": sys.prefix,
             "SERVER_PORT": str(self.port),

@@ -17,10 +17,14 @@ from utils import errors
 from utils.errors import ServiceError
 
 README = (ROOT / "README.md").read_text()
+OPERATION = (ROOT / "docs/operation.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # All of them are imported, and those run that take no server; the whole suite takes minutes.
 IMPORT_TESTS = "sh run.sh test --collect-only"
-QUICK_TESTS = "sh run.sh test tests/conf tests/test_*.py tests/web/test_[abcdefns]*.py"
+QUICK_TESTS = (
+    "sh run.sh test tests/conf tests/test_*.py tests/web/test_[abcdefns]*.py"
+    " tests/dev/test_running.py tests/run/test_verbs.py"
+)
 
 
 def test_the_readme_is_read_in_five_minutes_and_shows_a_command_by_line_10() -> None:
@@ -111,13 +115,15 @@ def delete_imports_that_the_check_calls_unused(clone: Clone) -> None:
 
 def test_a_clone_of_somebody_s_own_passes_the_tests(clone: Clone) -> None:
     (clone.root / "README.md").write_text("# Orders\n")
-    (clone.root / "models.py").write_text('"""Models."""\n')
+    (clone.root / "models.py").write_text("class Shop:\n    name = 'north'\n")
     (clone.root / "Dockerfile").write_text("FROM scratch\n")
     clone.edit("api.py", "from utils.web", "import models  # noqa: F401\nfrom utils.web")
-    clone.edit("conf/settings.py", "\nfrom conf", "\nfrom typing import Annotated\n\nfrom conf")
-    with (clone.root / "conf/settings.py").open("a") as file:
-        file.write('\n    greeting: Annotated[str, "how /hello begins"] = "Hello"\n')
-    clone.sh("chown -R nobody . || true; sh run.sh config | grep '^GREETING  *Hello'")
+    (settings,) = re.findall(r"```python\n(.*?class Settings.*?)```", OPERATION, re.DOTALL)
+    (clone.root / "conf/settings.py").write_text(f'"""Settings."""\n\n{settings}')
+    clone.sh("chown -R nobody . || true; SUPPLIER_KEY=x sh run.sh config >config.txt")
+    for row in ("GREETING  *Hello ", "SERVICE_NAME  *orders ", r"SUPPLIER_KEY  *\*\*\* "):
+        clone.sh(f"grep '^{row}' config.txt")
+    clone.sh("sh run.sh check")
     clone.sh(QUICK_TESTS)
 
 

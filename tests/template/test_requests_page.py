@@ -5,7 +5,6 @@ import hmac
 import re
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,6 +18,7 @@ OWN_FIELD = re.findall(r"`(request\.log_fields.*?)`", PAGE)[0]
 IMPORTS = """import asyncio
 import contextvars
 import hmac
+from pathlib import Path
 
 import gevent
 
@@ -43,6 +43,7 @@ def field(self, request: Request) -> Response:
 def documented() -> Iterator[Service]:
     """A service with the routes of the page."""
     service = Service(WEBHOOK_KEY="secret")
+    service.env["PHOTO_DIR"] = str(service.folder)
     service.edit("server.py", "from api import", f"{IMPORTS}from api import")
     for route in (AFTER, WEBHOOK, UPLOAD, ASYNC_ROUTE, FIELD_ROUTE):
         service.add_to_server(textwrap.indent(route, "    "))
@@ -52,7 +53,8 @@ def documented() -> Iterator[Service]:
     service.edit(
         "conf/settings.py",
         '"""The service\'s settings: the template\'s, and yours."""',
-        'webhook_key: Annotated[Secret, "key of the webhook"]',
+        'webhook_key: Annotated[Secret, "key of the webhook"]\n'
+        '    photo_dir: Annotated[str, "folder of the photos"]',
     )
     service.sh("start", check=True)
     yield service
@@ -75,9 +77,8 @@ def test_the_upload_is_saved(documented: Service) -> None:
         got, _, envelope = exchange(documented, data)
         assert got == status
         if status == 200:
-            saved = Path(f"/tmp/{envelope['uuid']}.jpg")
+            saved = documented.folder / f"{envelope['uuid']}.jpg"
             assert saved.stat().st_size == 5_000_000
-            saved.unlink()
 
 
 def test_the_thread_runs_a_coroutine(documented: Service) -> None:
