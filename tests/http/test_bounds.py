@@ -1,6 +1,7 @@
 """A call ends in time and takes no more memory than it may, whatever the upstream does."""
 
 import socket
+import sys
 import time
 
 import gevent
@@ -120,10 +121,13 @@ def test_a_flood_is_cut_off_in_time_and_leaves_others_their_turn(head: str, part
             turns += 1
 
     worker = gevent.spawn(work)
-    with flood(head, part) as url, pytest.raises(UnavailableError, match=r"within 0.5 s"):
+    with flood(head, part) as url, pytest.raises(UnavailableError) as cut_off:
         Upstream("warehouse", url, total_timeout=0.5).post("/")
     worker.kill()
-    assert turns > 1
+    # From Python 3.15 on http.client gives up by itself, after a hundred of 100 Continue.
+    at_once = sys.version_info >= (3, 15) and "100 Continue" in part
+    assert ("invalid response" if at_once else "within 0.5 s") in str(cut_off.value)
+    assert turns > 1 or at_once
 
 
 def test_a_response_of_just_max_bytes_is_read(faulty: Faulty) -> None:

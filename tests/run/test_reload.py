@@ -71,7 +71,7 @@ def test_new_packages_are_left_to_a_restart(service: Service) -> None:
         file.write("# changed\n")
     done = service.sh("reload")
     assert done.returncode == 1
-    assert "new packages take a restart" in done.stderr
+    assert "new packages need a restart" in done.stderr
     assert service.workers() == before
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import time
+from urllib.request import urlopen
 
 import pytest
 
@@ -57,12 +58,17 @@ def test_head_has_the_headers_of_get_and_no_body(running: Service) -> None:
 
 def test_a_crashing_route_leaves_the_worker_serving(running: Service) -> None:
     (worker,) = running.workers()
-    for path in ("/leave", "/surrogate", "/header"):
+    for path in ("/leave", "/surrogate"):
         status, envelope, _ = running.request(path)
         assert (status, envelope["err_code"], envelope["err_msg"]) == (500, -1, "server error")
         assert envelope["uuid"] in running.log("error")
     assert running.request()[0] == 200
     assert running.workers() == [worker]
+
+
+def test_a_header_that_http_forbids_does_not_lose_the_answer(running: Service) -> None:
+    with urlopen(f"http://127.0.0.1:{running.port}/header") as answer:
+        assert (answer.status, answer.read(), answer.headers["A b"]) == (200, b"x", None)
 
 
 def test_a_killed_worker_is_replaced(service: Service) -> None:
