@@ -1,7 +1,6 @@
 """A call ends in time and takes no more memory than it may, whatever the upstream does."""
 
 import socket
-import sys
 import time
 
 import gevent
@@ -124,10 +123,10 @@ def test_a_flood_is_cut_off_in_time_and_leaves_others_their_turn(head: str, part
     with flood(head, part) as url, pytest.raises(UnavailableError) as cut_off:
         Upstream("warehouse", url, total_timeout=0.5).post("/")
     worker.kill()
-    # From Python 3.15 on http.client gives up by itself, after a hundred of 100 Continue.
-    at_once = sys.version_info >= (3, 15) and "100 Continue" in part
-    assert ("invalid response" if at_once else "within 0.5 s") in str(cut_off.value)
-    assert turns > 1 or at_once
+    # Newer versions of http.client (3.14.10 is one) give up by themselves after a hundred of these.
+    gave_up = "100 Continue" in part and "invalid response" in str(cut_off.value)
+    assert gave_up or "within 0.5 s" in str(cut_off.value)
+    assert gave_up or turns > 1
 
 
 def test_a_response_of_just_max_bytes_is_read(faulty: Faulty) -> None:
