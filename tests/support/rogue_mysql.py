@@ -18,6 +18,21 @@ MORE, SWITCH = b"\x01", b"\xfe"
 SALT = b"12345678901234567890"
 
 
+def packets(first: int, *payloads: bytes) -> bytes:
+    """Return packets, numbered from the first on."""
+    heads = [len(payload).to_bytes(3, "little") for payload in payloads]
+    numbers = [bytes([(first + index) % 256]) for index in range(len(payloads))]
+    return b"".join(map(b"".join, zip(heads, numbers, payloads, strict=True)))
+
+
+def greeting(method: str, more_flags: int = 0) -> bytes:
+    """Return the server's first payload."""
+    flags = CAPABILITIES | more_flags
+    head = b"\x0a8.4.0\0" + struct.pack("<I", 7) + SALT[:8] + b"\0"
+    rest = struct.pack("<HBHHB", flags & 0xFFFF, 45, 2, flags >> 16, 21)
+    return head + rest + bytes(10) + SALT[8:] + b"\0" + method.encode() + b"\0"
+
+
 class Wire:
     """A connection, in packets."""
 
@@ -26,7 +41,7 @@ class Wire:
         self.received: list[bytes] = []
 
     def send(self, payload: bytes) -> None:
-        self.sock.sendall(struct.pack("<I", len(payload))[:3] + bytes([self.number]) + payload)
+        self.sock.sendall(packets(self.number, payload))
         self.number = (self.number + 1) % 256
 
     def receive(self) -> bytes:
@@ -69,7 +84,7 @@ class RogueMySQL:
         wire = Wire(sock)
         wire.received = self.received
         with suppress(OSError, EOFError):
-            self.greet(wire)
+            wire.send(greeting(self.method, TLS if self.context else 0))
             if self.context:
                 wire.receive()
                 wire.sock = self.context.wrap_socket(sock, server_side=True)
@@ -80,13 +95,6 @@ class RogueMySQL:
                 wire.receive()
                 self.query(wire)
         wire.sock.close()
-
-    def greet(self, wire: Wire) -> None:
-        flags = CAPABILITIES | (TLS if self.context else 0)
-        low, high = flags & 0xFFFF, flags >> 16
-        head = b"\x0a8.4.0\0" + struct.pack("<I", 7) + SALT[:8] + b"\0"
-        rest = struct.pack("<HBHHB", low, 45, 2, high, 21) + bytes(10) + SALT[8:] + b"\0"
-        wire.send(head + rest + self.method.encode() + b"\0")
 
 
 @contextmanager

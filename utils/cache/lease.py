@@ -91,7 +91,8 @@ def load_and_store(key: str, load: Callable[[], bytes], ttl: float) -> Loaded:
 
 def read(key: str) -> bytes | None:
     """Return the stored value, if any; of one that is too large so much that it cannot be read."""
-    return breaker().run(key, "GETRANGE", key, 0, MAX_BYTES) or None
+    found = breaker().run(key, "GETRANGE", key, 0, MAX_BYTES)
+    return found if isinstance(found, bytes) and found else None
 
 
 def acquire(key: str, token: str) -> Any:

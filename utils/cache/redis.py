@@ -1,4 +1,7 @@
-"""redis-py's client for this process, with bounded waits, one try, and the service's errors."""
+"""redis-py's client for this process, with bounded waits, one try, and the service's errors.
+
+Of redis-py `_connect` has no public way: it returns the socket that all is read from.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +15,7 @@ from conf.current import settings
 from utils.context import per_process
 from utils.errors import UnavailableError
 from utils.passwords import warn_of_clear_text
+from utils.turns import Turns
 
 # Redis is down, or became a replica, or what answers is not Redis. Other errors are mistakes of
 # the call, and stay.
@@ -42,8 +46,26 @@ def unavailable_errors(connection: redis.Connection | None = None) -> Iterator[N
         raise RedisUnavailableError("Redis is not available", detail=detail) from error
 
 
+class FairSocket:
+    """A socket that lets other greenlets, and timeouts, have their turn while much is read."""
+
+    def __init__(self, sock: Any) -> None:
+        self.sock, self.turns = sock, Turns()
+
+    def recv(self, size: int) -> Any:
+        data = self.sock.recv(size)
+        self.turns.count(len(data))
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sock, name)
+
+
 class Connection(redis.Connection):
     """redis-py's connection. A command, a pipeline, a lock and a subscription all use these."""
+
+    def _connect(self) -> Any:
+        return FairSocket(super()._connect())
 
     def connect(self) -> None:
         with unavailable_errors(self):

@@ -11,11 +11,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
-import gevent
 import pymysql
 from gevent import monkey
 from pymysql import MySQLError
-from pymysql.constants import ER, SERVER_STATUS
+from pymysql.constants import CR, ER, SERVER_STATUS
 from pymysql.cursors import DictCursor
 from pymysql.err import InterfaceError, OperationalError
 
@@ -23,8 +22,9 @@ from conf.current import settings
 from utils.context import fail_after
 from utils.mysql.login import check_first_method
 from utils.mysql.rows import Row
+from utils.turns import Turns
 
-TURN_BYTES = 1 << 18
+MAX_ANSWER_BYTES = 256 << 20
 poll = monkey.get_original("select", "poll")  # gevent's would switch to another greenlet
 
 
@@ -44,7 +44,8 @@ class Connection(pymysql.connections.Connection):
         self.connected_at = 0.0  # in seconds of time.monotonic()
         self.server_id: tuple[Any, ...] = ()
         self.max_packet = 0
-        self.read_in_turn = 0
+        self.turns = Turns()
+        self.answer_bytes = 0
         super().__init__(**others)
 
     def connect(self, sock: Any = None) -> None:
@@ -69,14 +70,12 @@ class Connection(pymysql.connections.Connection):
         check_first_method(self)
 
     def _read_bytes(self, num_bytes: int) -> bytes:
-        """Read, and let other greenlets and timeouts have their turn now and then.
-
-        gevent switches only where it has to wait, and a large answer comes faster than it is read.
-        """
-        self.read_in_turn += num_bytes
-        if self.read_in_turn > TURN_BYTES:
-            self.read_in_turn = 0
-            gevent.sleep(0.0001)  # with 0, of a hundred turns timers had three
+        """Read, but no more than a worker can hold, and not as if it were alone."""
+        self.answer_bytes += num_bytes
+        if self.answer_bytes > MAX_ANSWER_BYTES:
+            message = f"the answer is larger than {MAX_ANSWER_BYTES} bytes"
+            raise OperationalError(CR.CR_NET_PACKET_TOO_LARGE, message)
+        self.turns.count(num_bytes)
         data: bytes = super()._read_bytes(num_bytes)  # type: ignore[misc]
         return data
 
@@ -111,6 +110,7 @@ class Connection(pymysql.connections.Connection):
         if 0 < self.max_packet <= size:
             message = f"{size} bytes, but max_allowed_packet is {self.max_packet}"
             raise OperationalError(ER.NET_PACKET_TOO_LARGE, message)
+        self.answer_bytes = 0
         try:
             return super().query(sql, unbuffered)
         except RuntimeError as error:  # a file is asked for, which is refused
