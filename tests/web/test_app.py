@@ -47,6 +47,14 @@ def test_http_refusals_are_envelopes(
     assert response.headers.get("Allow") == allow
 
 
+@pytest.mark.parametrize(
+    "path", ["//test", "///test", "//x/test", "/x/../test", "/./test", "/test;a"]
+)
+def test_a_path_is_matched_as_it_is_written(client: Client, path: str) -> None:
+    response = client.post("/", data=b'{"order_id":1}', environ_overrides={"PATH_INFO": path})
+    assert response.status_code == 404
+
+
 @pytest.mark.parametrize("path", ["/test", "*"])
 def test_options_tells_the_methods(path: str) -> None:
     routes = [rule for rule in url_map.iter_rules() if path in ("*", rule.rule)]

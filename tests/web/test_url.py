@@ -122,11 +122,3 @@ def test_a_url_over_the_wire_is_no_exception(reading: Service) -> None:
     data = post("/seen?a=%E4", "Content-Length: 0").replace(b"%E4", b"%E4%BD%A0")
     status, headers, _ = exchange(reading, data)
     assert (status, headers["Location"]) == (308, "/seen/?a=%E4%BD%A0")
-
-
-@pytest.mark.parametrize(
-    "path", ["//test", "///test", "//x/test", "/x/../test", "/./test", "/test;a"]
-)
-def test_a_path_is_matched_as_it_is_written(client: Client, path: str) -> None:
-    response = client.post("/", data=b'{"order_id":1}', environ_overrides={"PATH_INFO": path})
-    assert response.status_code == 404

@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.test import Client, EnvironBuilder
 
+from decorator import routes
 from tests.support.apis import api_of, read, respond
 from utils.errors import MalformedError, ServiceError
 from utils.web import Request
@@ -193,9 +194,18 @@ def test_others_have_their_turns_while_a_body_is_parsed() -> None:
             turns.append(1)
             gevent.sleep(0)
 
+    environ = EnvironBuilder(method="POST", data=b"\r\n" * 200_000, content_type=PARTS)
+    request = Request(environ.get_environ())
+    request.content.reader()  # now it is received
+    greenlet = gevent.spawn(other)
     with pytest.raises(MalformedError):
-        greenlet = gevent.spawn(other)
-        environ = EnvironBuilder(method="POST", data=b"\r\n" * 200_000, content_type=PARTS)
-        _ = Request(environ.get_environ()).form
+        _ = request.form
     greenlet.kill()
     assert len(turns) > 5
+
+
+def test_a_route_may_allow_more(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = f'{{"order_id":{array("0")}}}'
+    assert client.post("/test", data=body).status_code == 413
+    monkeypatch.setattr(routes["api_test"], "max_body_values", MANY)
+    assert client.post("/test", data=body).status_code == 400
