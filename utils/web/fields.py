@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", bound="Api")
 Query = Mapping[str, Sequence[str]]  # all values of each name
+Values = Mapping[str, Any]
 
 ARRAYS = (inspect.CollectionType, inspect.TupleType, inspect.NamedTupleType)
 NOTHING = Raw()  # a field that was not sent
+VALUES = settings.max_body_values
 
 
 class FieldDecoder(Generic[A]):
@@ -49,29 +51,20 @@ class FieldDecoder(Generic[A]):
         )
         self.split = msgspec.json.Decoder(unread).decode
         self.scalars = {name: names[name] for name, kind in kinds.items() if not takes_array(kind)}
-        self.limits = {
-            names[name]: WorkLimit(kind)
-            for name, kind in kinds.items()
-            if not isinstance(kind, inspect.RawType)
-        }
+        self.work = {names[name]: WorkLimit(kind) for name, kind in kinds.items()}
         self.echoed = [
             (name, names[name], msgspec.json.Decoder(types[name], strict=False).decode)
             for name in api.echoed
         ]
 
-    def decode(
-        self,
-        sent: bytes | Query,
-        path_params: Mapping[str, Any],
-        max_values: int = settings.max_body_values,
-    ) -> A:
+    def decode(self, sent: bytes | Query, path_params: Values, limit: int = VALUES) -> A:
         """Build the api class from a JSON body or a query, and what the path has instead of them.
 
         Raises MalformedError where there is no JSON object, ParameterError that names the field,
-        and a 413 if a field is more work than `max_values` simple values.
+        and a 413 if a field is more work than `limit` simple values.
         """
         try:
-            instance: A = self.decode_json(self.as_json(sent, path_params, max_values))
+            instance: A = self.decode_json(self.as_json(sent, path_params, limit))
         except msgspec.ValidationError as error:
             raise validation_error(error) from None
         except JSON_ERRORS as error:
@@ -79,28 +72,26 @@ class FieldDecoder(Generic[A]):
         check_numbers(instance)
         return instance
 
-    def as_json(
-        self, sent: bytes | Query, path_params: Mapping[str, Any], max_values: int
-    ) -> bytes:
+    def as_json(self, sent: bytes | Query, path_params: Values, limit: int) -> bytes:
         """Return all that was sent as one JSON object."""
         if isinstance(sent, bytes) and not path_params and len(sent) < FREE:
             return check_utf8(sent)
         if not isinstance(sent, bytes):
             self.check_repeats(sent, path_params)
         members = self.members(sent, path_params)
-        for name, limit in self.limits.items():
+        for name, work in self.work.items():
             if isinstance(raw := members.get(name), Raw):
-                limit.check(bytes(raw), max_values)
+                work.check(bytes(raw), limit)
         return encode(members)
 
-    def check_repeats(self, query: Query, path_params: Mapping[str, Any]) -> None:
+    def check_repeats(self, query: Query, path_params: Values) -> None:
         """Raise ParameterError if a field that is no array is given more than once."""
         for name, json_name in self.scalars.items():
             times = len(query.get(json_name, ()))
             if times > 1 and name not in path_params:
                 raise ParameterError(f"{json_name}: given {times} times, expected one value")
 
-    def members(self, sent: bytes | Query, path_params: Mapping[str, Any]) -> dict[str, Any]:
+    def members(self, sent: bytes | Query, path_params: Values) -> dict[str, Any]:
         """Return all that was sent by its JSON names."""
         members: dict[str, Any]
         if isinstance(sent, bytes):
@@ -127,7 +118,7 @@ class FieldDecoder(Generic[A]):
         values = {json_name: getattr(instance, name) for name, json_name, _ in self.echoed}
         return {name: Raw(encode(value)) for name, value in values.items() if value is not UNSET}
 
-    def readable_echo(self, sent: bytes | Query, path_params: Mapping[str, Any]) -> dict[str, Raw]:
+    def readable_echo(self, sent: bytes | Query, path_params: Values) -> dict[str, Raw]:
         """Return those fields of a refused request that can be read, if they are not long."""
         readable: dict[str, Raw] = {}
         try:
