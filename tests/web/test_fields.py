@@ -98,6 +98,7 @@ JSON = [
     (str, "7", "value: expected str, got int"),
     (bytes, '"AAE="', b"\0\1"),
     (datetime.datetime, '"2026-01-02T12:00:00.000005Z"', NOON),
+    (datetime.datetime, "253402300800", "a date is out of range"),
     (datetime.date, '"2026-01-02"', datetime.date(2026, 1, 2)),
     (datetime.time, '"12:00:00"', datetime.time(12)),
     (datetime.timedelta, '"P1D"', datetime.timedelta(days=1)),

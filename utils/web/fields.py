@@ -29,6 +29,7 @@ Values = Mapping[str, Any]
 
 ARRAYS = (inspect.CollectionType, inspect.TupleType, inspect.NamedTupleType)
 NOTHING = Raw()  # a field that was not sent
+OUT_OF_RANGE = (ValueError, OverflowError)  # msgspec lets Python's own through for year 10000
 VALUES = settings.max_body_values
 
 
@@ -69,6 +70,8 @@ class FieldDecoder(Generic[A]):
             raise validation_error(error) from None
         except JSON_ERRORS as error:
             raise not_json(sent, error) from None
+        except OUT_OF_RANGE:
+            raise ParameterError("a date is out of range") from None
         check_numbers(instance)
         return instance
 
@@ -130,7 +133,7 @@ class FieldDecoder(Generic[A]):
             try:
                 value = decode(text if len(text) < FREE else b"")
                 check_numbers(value)
-            except (ServiceError, *JSON_ERRORS):
+            except (ServiceError, *OUT_OF_RANGE, *JSON_ERRORS):
                 continue
             readable[name] = Raw(encode(value))
         return readable
