@@ -9,16 +9,11 @@ import gevent
 import pytest
 import redis as redis_py
 from gevent.server import StreamServer
-from msgspec import structs
 
-from conf.current import settings
 from tests.support.cache import Store, Thing, joined, lose_what_is_on_its_way, waits
-from tests.support.floods import flood
 from tests.support.proxy import Proxy
 from tests.support.service import wait_until
-from utils.cache import breaker as breaker_module
 from utils.cache import cached, client
-from utils.cache import redis as redis_module
 from utils.cache.breaker import breaker
 from utils.cache.redis import make_client
 from utils.context import request_deadline
@@ -267,44 +262,3 @@ def test_a_redis_that_is_full_is_no_fault_of_the_caller(store: Store, policy: st
     finally:
         client().config_set("maxmemory", "0")
         client().config_set("maxmemory-policy", "noeviction")
-
-
-@pytest.mark.parametrize(
-    ("head", "part"),
-    [("$999999999999\r\n", "x"), ("+", "x"), ("*100000000\r\n", ":1\r\n"), ("", "*1\r\n")],
-    ids=["a text", "a line", "an array", "arrays"],
-)
-def test_a_reply_without_end_is_cut_and_leaves_others_their_turn(
-    store: Store, monkeypatch: pytest.MonkeyPatch, head: str, part: str
-) -> None:
-    turns = []
-    with flood(head, part) as url:
-        endless = structs.replace(settings.redis, port=int(url.rpartition(":")[2]), password="")
-        monkeypatch.setattr(redis_module, "settings", structs.replace(settings, redis=endless))
-        flooded = make_client()
-        monkeypatch.setattr(breaker_module, "client", lambda: flooded)
-        gevent.spawn_later(0.1, turns.append, 1)
-        assert store.worker()("a") == Thing("a", 1)
-        assert breaker().open
-        assert turns == [1]
-        monkeypatch.undo()
-        flooded.close()
-
-
-@pytest.mark.parametrize(
-    "reply", [":7\r\n", "*0\r\n", "*1\r\n$1\r\na\r\n", "+OK\r\n", "$0\r\n\r\n"]
-)
-def test_a_reply_of_another_kind_is_no_value(store: Store, redis_proxy: Proxy, reply: str) -> None:
-    redis_proxy.close()
-
-    def talk(sock: gevent.socket.socket, _: object) -> None:
-        while sock.recv(65536):
-            sock.sendall(f"{reply}\r\n".encode())
-
-    odd = StreamServer(("127.0.0.1", redis_proxy.port), talk)
-    odd.start()
-    client().connection_pool.disconnect()
-    assert store.worker()("a") == Thing("a", 1)
-    odd.stop()
-    redis_proxy.open()
-    client().connection_pool.disconnect()
