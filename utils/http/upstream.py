@@ -4,9 +4,8 @@ warehouse = Upstream("warehouse", "http://127.0.0.1:8080")
 stock = warehouse.get("/stock", item).decode(Stock)
 """
 
-from collections.abc import Mapping
-from functools import partialmethod
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -26,9 +25,23 @@ from utils.timing import timed
 # Not larger: urllib3 copies what is left of a chunk for each member of a gzip file in it.
 CHUNK_BYTES = 1 << 14
 
+P = ParamSpec("P")
+S = TypeVar("S")
+
 
 class TotalTimeoutError(Exception):
     """The time for a whole call is up."""
+
+
+def with_method(
+    method: str, request: Callable[Concatenate[S, str, P], UpstreamResponse]
+) -> Callable[Concatenate[S, P], UpstreamResponse]:
+    """Return `request` without its first argument; to mypy a partialmethod would be Any."""
+
+    def send(self: S, /, *args: P.args, **kwargs: P.kwargs) -> UpstreamResponse:
+        return request(self, method, *args, **kwargs)
+
+    return send
 
 
 class Upstream:
@@ -109,11 +122,11 @@ class Upstream:
         )
         return self.send(self.session().prepare_request(request))
 
-    get = partialmethod(request, "GET")
-    post = partialmethod(request, "POST")
-    put = partialmethod(request, "PUT")
-    patch = partialmethod(request, "PATCH")
-    delete = partialmethod(request, "DELETE")
+    get = with_method("GET", request)
+    post = with_method("POST", request)
+    put = with_method("PUT", request)
+    patch = with_method("PATCH", request)
+    delete = with_method("DELETE", request)
 
     def send(self, request: requests.PreparedRequest) -> UpstreamResponse:
         """Send a request and read the response, all within the time that there is."""
