@@ -239,7 +239,7 @@ def test_an_env_file_that_is_asked_for_has_to_be_there(service: Service) -> None
     assert "/nowhere: expected a readable file in UTF-8" in printed.stderr
 
 
-def test_other_names_in_the_env_file_belong_to_others(service: Service) -> None:
+def test_unrelated_names_in_the_env_file_are_ignored(service: Service) -> None:
     (service.root / ".env").write_text("COMPOSE_PROJECT_NAME=x\nTZ=UTC\n")
     assert config(service).returncode == 0
 

@@ -74,7 +74,7 @@ def test_connections_go_to_all_addresses_in_turn(instances: list[Faulty]) -> Non
     assert counts(instances) == [3, 3, 3]
 
 
-def test_two_names_in_turn_do_not_take_each_other_s_turns(instances: list[Faulty]) -> None:
+def test_two_names_rotate_independently(instances: list[Faulty]) -> None:
     one, other = connect(instances), connect(instances)
     for _ in range(6):
         one.get("/echo/one")
@@ -125,7 +125,7 @@ def test_an_address_that_failed_is_tried_last(dns: DNS) -> None:
 
 
 @pytest.mark.parametrize("code", ["EMFILE", "EADDRNOTAVAIL", "ENOBUFS"])
-def test_a_want_of_our_own_is_no_failure_of_an_address(dns: DNS, code: str) -> None:
+def test_a_local_failure_does_not_mark_the_address(dns: DNS, code: str) -> None:
     known = addresses.Addresses()
     dns.hosts = HOSTS
     first, *_ = known.of("warehouse.test", 80)
@@ -133,7 +133,7 @@ def test_a_want_of_our_own_is_no_failure_of_an_address(dns: DNS, code: str) -> N
     assert not known.failed_lately(first)
 
 
-def test_an_address_is_left_only_if_another_works(dns: DNS) -> None:
+def test_connections_are_dropped_only_if_another_address_works(dns: DNS) -> None:
     """If all fail, the upstream is full, perhaps: what is connected has to go on."""
     known = addresses.Addresses()
     dns.hosts = HOSTS[:2]

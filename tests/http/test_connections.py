@@ -125,5 +125,5 @@ def test_a_connection_older_than_max_age_is_not_used_again(faulty: Faulty) -> No
     assert (faulty.connections, len(faulty.requests)) == (6, 10)
 
 
-def test_a_connection_may_outlive_its_age_in_use(faulty: Faulty) -> None:
+def test_max_age_does_not_cut_a_running_call(faulty: Faulty) -> None:
     assert Upstream("warehouse", faulty.url, max_age=0).get("/torn/1").decode() == {"id": "1"}

@@ -103,7 +103,7 @@ def test_a_failure_is_logged_with_its_causes(
     assert lines.messages[1].startswith("warehouse: POST - ")
 
 
-def test_a_fallback_is_not_blamed_for_what_it_replaces(
+def test_a_fallback_logs_only_its_own_causes(
     upstream: Upstream, lines: pytest.LogCaptureFixture
 ) -> None:
     away = Upstream("away", f"http://127.0.0.1:{free_port()}", retries=0)

@@ -53,7 +53,7 @@ def serve(files: Files) -> Iterator[Callable[..., Faulty]]:
         server.stop()
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(serve: Callable[..., Faulty]) -> None:
+def test_an_untrusted_certificate_is_refused(serve: Callable[..., Faulty]) -> None:
     faulty = serve()
     with pytest.raises(UnavailableError, match=r"^warehouse cannot be reached over TLS$"):
         Upstream("warehouse", faulty.url, total_timeout=20).get("/echo/1")

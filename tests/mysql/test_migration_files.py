@@ -177,7 +177,7 @@ def test_what_cannot_be_undone_is_said_before_it_runs(schema: Schema, text: str)
     assert schema.count("a") == 1
 
 
-def test_a_file_that_cannot_be_told_apart_is_refused_before_any_runs(schema: Schema) -> None:
+def test_a_file_that_cannot_be_split_is_refused_before_any_runs(schema: Schema) -> None:
     schema.write("0001_create_a.sql", CREATE_A)
     schema.write("0002_fill_a.sql", "INSERT INTO a VALUES (1);\nINSERT INTO a VALUES ('x);\n")
     assert schema.refusal() == "0002_fill_a.sql, line 2: ' is not closed"

@@ -73,7 +73,7 @@ SCRIPTS = {
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_statements_are_told_apart(script: str) -> None:
+def test_a_script_is_split_into_statements(script: str) -> None:
     found = [statement.sql.rstrip("\n;") for statement in statements(script)]
     assert found == SCRIPTS[script]
 
@@ -91,7 +91,7 @@ def client(mariadb: MariaDB) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_the_client_tells_them_apart_in_the_same_way(
+def test_the_mysql_client_splits_a_script_in_the_same_way(
     mariadb: MariaDB, client: list[str], script: str
 ) -> None:
     """But for comments before a statement, blanks, and a `;` at the end, which the server drops."""
@@ -123,7 +123,7 @@ def test_the_command_to_the_client_in_a_dump_of_mariadb_is_skipped() -> None:
         ("/* ;", "line 1: /* is not closed"),
     ],
 )
-def test_a_script_that_cannot_be_told_apart_is_refused(script: str, message: str) -> None:
+def test_a_script_that_cannot_be_split_is_refused(script: str, message: str) -> None:
     with pytest.raises(ScriptError) as caught:
         list(statements(script))
     assert str(caught.value).startswith(message)

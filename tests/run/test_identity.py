@@ -23,7 +23,7 @@ def test_a_stale_pid_file_is_recognised(service: Service) -> None:
     assert service.request()[0] == 200
 
 
-def test_a_state_file_that_is_none_is_not_believed(service: Service) -> None:
+def test_an_invalid_state_file_is_ignored(service: Service) -> None:
     service.sh("start", check=True)
     state = service.folder / "run/state"
     whole = state.read_text()

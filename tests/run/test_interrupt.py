@@ -36,7 +36,7 @@ def interrupt(process: "subprocess.Popen[str]", number: int = signal.SIGINT) -> 
     ("number", "name", "code"),
     [(signal.SIGINT, "INT", 130), (signal.SIGTERM, "TERM", 143), (signal.SIGHUP, "HUP", 129)],
 )
-def test_while_the_service_starts(
+def test_an_interrupted_start_leaves_nothing(
     service: Service, shell: list[str], at_terminal: Call, number: int, name: str, code: int
 ) -> None:
     service.shell = shell
@@ -50,7 +50,7 @@ def test_while_the_service_starts(
     assert service.sh("status").returncode == 3
 
 
-def test_while_packages_are_installed(
+def test_an_interrupted_installation_leaves_nothing(
     fresh: Service, at_terminal: Call, silent_registry: tuple[socket.socket, dict[str, str]]
 ) -> None:
     registry, env = silent_registry
@@ -67,7 +67,7 @@ def test_while_packages_are_installed(
     assert not (fresh.root / ".venv").exists()
 
 
-def test_while_a_restart_tries_the_new_code(service: Service, at_terminal: Call) -> None:
+def test_an_interrupted_restart_leaves_what_runs(service: Service, at_terminal: Call) -> None:
     service.sh("start", check=True)
     before = service.pid, service.workers()
     hang(service)
@@ -78,7 +78,9 @@ def test_while_a_restart_tries_the_new_code(service: Service, at_terminal: Call)
     assert service.request()[0] == 200
 
 
-def test_while_another_verb_is_at_work(service: Service, at_terminal: Call) -> None:
+def test_a_verb_that_waits_for_another_one_can_be_interrupted(
+    service: Service, at_terminal: Call
+) -> None:
     hang(service)
     first = at_terminal("start")
     wait_until((service.folder / "hangs").exists)

@@ -112,7 +112,7 @@ def test_supervisord_has_to_wait_as_long_as_a_stop_may_take(service: Service) ->
     assert (done.returncode, "stopwaitsecs to 130 or more" in done.stderr) == (1, True)
 
 
-def test_a_killed_master_comes_back_and_its_neighbour_does_not_notice(
+def test_a_killed_master_is_restarted_and_others_are_untouched(
     supervisor: Supervisor, service: Service
 ) -> None:
     first = supervisor.await_service()

@@ -68,7 +68,7 @@ def test_restart_replaces_the_master(up: Service) -> None:
     assert up.request()[0] == 200
 
 
-def test_nothing_runs_is_no_fault_to_stop_and_3_to_status(service: Service) -> None:
+def test_stop_and_status_without_a_running_service(service: Service) -> None:
     stopped = service.sh("stop")
     assert (stopped.returncode, stopped.stdout) == (0, "pyserver is not running\n")
     status = service.sh("status")
@@ -79,7 +79,7 @@ def test_config_shows_the_settings(service: Service) -> None:
     assert "SERVER_PORT" in service.sh("config", check=True).stdout
 
 
-def test_a_verb_that_is_none_is_refused_with_those_that_are(service: Service) -> None:
+def test_an_unknown_verb_is_refused_with_the_list_of_verbs(service: Service) -> None:
     done = service.sh("dance")
     assert done.returncode == 1
     assert "start|stop" in done.stdout

@@ -106,7 +106,7 @@ def test_a_head_that_never_ends_is_refused_at_its_limit(running: Service) -> Non
 
 
 @pytest.mark.parametrize("host", [b"", b"Host: a b\r\n"])
-def test_a_host_that_is_none_is_refused(running: Service, host: bytes) -> None:
+def test_an_invalid_host_is_refused(running: Service, host: bytes) -> None:
     answer = reply(running, b"POST /test HTTP/1.1\r\n" + host + b"Connection: close\r\n\r\n")
     assert (answer.status, answer.envelope["err_code"]) == (400, 400)
 

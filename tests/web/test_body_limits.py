@@ -117,7 +117,7 @@ def test_a_form_has_limits_of_its_own(reading: Service) -> None:
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_body_that_does_not_come_is_a_missed_deadline(reading: Service, reader: str) -> None:
+def test_a_body_that_does_not_arrive_ends_at_the_deadline(reading: Service, reader: str) -> None:
     body, content_type = body_for(reader, 1_000)
     sent = (f"Content-Length: {len(body)}", content_type, "X-Request-Timeout-Ms: 100")
     data = post(f"/read/{reader}", *sent, body=body[:-1])
