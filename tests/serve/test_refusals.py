@@ -54,6 +54,7 @@ def test_what_http_refuses_is_an_envelope(
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["X-Request-ID"] == envelope["uuid"]
     assert answer.headers["Connection"] == "close"
+    assert answer.headers["Cache-Control"] == "no-store"
     (line,) = (line for line in running.log().splitlines() if envelope["uuid"] in line)
     assert f" {status} {status} - 127.0.0.1 {envelope['err_msg']}: " in line
     assert logged in line
@@ -119,3 +120,4 @@ def test_headers_that_only_a_proxy_may_set_are_not_believed(running: Service, he
     answer = reply(running, data + b'{"order_id":1}')
     assert answer.status == 200
     assert answer.headers["X-Request-ID"] != "x"
+    assert answer.headers["Server"] == "gunicorn"  # and no version
