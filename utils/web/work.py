@@ -15,8 +15,8 @@ from utils.errors import HTTPError
 FREE = 1 << 13  # bytes; a shorter text is little work, whatever is in it
 # Near the ends of a float's range, msgspec takes 8 µs a number. And a client can choose long
 # integers that have the same hash, which makes a set of them quadratic.
-COSTLY = rb"-?(?:\d++(?:\.\d{100}\d*+|(?:\.\d++)?[eE][+-]?\d{3}\d*+)|\d{20}\d*+)"
-BARE, QUOTED = re.compile(rb"(?:^|[,:\[])" + COSTLY), re.compile(rb'"%b"' % COSTLY)
+COSTLY = re.compile(rb"-?(?:\d++(?:\.\d{100}|(?:\.\d++)?[eE][+-]?\d{3})|\d{20})[\d.eE+-]*+")
+COMMAS = bytes.maketrans(b"[]{}:", b",,,,,")
 COST = 25  # of one, in simple values; each of its digits is one more
 
 COLLIDING = (  # short ones, too, can have the same hash
@@ -54,12 +54,15 @@ class WorkLimit:
         strings = json.count(b'"') // 2
         if strings > 2 * limit:  # a value is at most two, with its key
             return strings
-        outside = b"".join(json.split(b'"')[::2]).translate(None, b" \t\r\n")
+        pieces = json.split(b'"')
+        outside = b"".join(pieces[::2]).translate(None, b" \t\r\n")
         work = self.cost * (outside.count(b",") + outside.count(b"[") + outside.count(b"{"))
         if work > limit:
             return work
-        costly = BARE.findall(outside) + (QUOTED.findall(json) if self.reads_strings else [])
-        return work + sum(COST + len(number) for number in costly)
+        tokens = outside.translate(COMMAS).split(b",")
+        tokens += pieces[1::2] if self.reads_strings else []
+        long = [token for token in tokens if len(token) >= 20 or b"e" in token or b"E" in token]
+        return work + sum(COST + len(token) for token in long if COSTLY.fullmatch(token))
 
 
 def types_in(kind: Any) -> Iterator[Any]:
