@@ -29,7 +29,7 @@ def test_after_a_kill_of_every_connection_no_read_fails_and_no_write_doubles(
     service_with_orders: Service, mariadb: MariaDB
 ) -> None:
     service = service_with_orders
-    service.env["MYSQL_PORT"] = str(mariadb.port)
+    service.env |= {"MYSQL_PORT": str(mariadb.port), "MYSQL_POOL_TIMEOUT": str(SOON)}
     service.sh("start", check=True)
     many(40, read, service)
     many(40, create, service)
