@@ -76,25 +76,29 @@ def own_timeout() -> gevent.Timeout | None:
 
 def check_deadline() -> None:
     """Raise NotBegunError if the request's time is up: the step that comes next is not begun."""
-    if own_timeout() and time_left(math.inf) <= 0:
+    if time_left(math.inf) <= 0 and own_timeout():
         raise NotBegunError
 
 
-@contextmanager
-def spared(seconds: float = STEP_SECONDS) -> Iterator[None]:
+class spared:  # noqa: N801  reads as the context managers of contextlib do
     """Let the request's deadline not cut the block in its first `seconds`.
 
     A caller chooses its deadline: one that is always in haste must not cost all others what it
     cuts. The step after it is not begun: see check_deadline.
     """
-    timeout = own_timeout()
-    if timeout and time_left(seconds) < seconds:
-        postpone(timeout, seconds)
-    try:
-        yield
-    finally:
-        if timeout and timeout.pending:
-            postpone(timeout, max(0.0, time_left(math.inf)))
+
+    def __init__(self, seconds: float = STEP_SECONDS) -> None:
+        self.seconds = seconds
+        self.postponed: gevent.Timeout | None = None
+
+    def __enter__(self) -> None:
+        if time_left(self.seconds) < self.seconds and (timeout := own_timeout()):
+            self.postponed = timeout
+            postpone(timeout, self.seconds)
+
+    def __exit__(self, *_: object) -> None:
+        if self.postponed and self.postponed.pending:
+            postpone(self.postponed, max(0.0, time_left(math.inf)))
 
 
 def postpone(timeout: gevent.Timeout, seconds: float) -> None:
