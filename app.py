@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from gevent import Timeout
 from werkzeug import Response
@@ -26,6 +27,7 @@ from utils.web import Envelope, Request, Service, allow_origin, check_origin
 UNEXPECTED = (Exception, SystemExit, Timeout)  # gevent's Timeout is no Exception
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.1
 SENDABLE = re.compile(r"[\t -~\x80-\xff]*")  # values of headers; gunicorn refuses all others
+PLAIN = re.compile(r"[\w.:/@+<>-]+")  # what is one word of a log line, and no name=value
 # The fields of a request's log line, and those that JSON has beside them.
 FIXED = {"method", "route", "status", "err_code", "ms", "client", "err_msg", "detail"}
 FIXED |= {"time", "level", "pid", "uuid", "at", "message", "traceback"}
@@ -123,18 +125,21 @@ def log_request(request: Request, response: Response, milliseconds: float) -> No
     """Log one line: these fields in this order; err_msg and detail stand only in a refusal's."""
     fields = {
         "method": request.method[:20],  # gunicorn lets no longer one through
-        "route": request.route[:256].replace(" ", "%20"),
+        "route": request.route[:256],
         "status": response.status_code,
         "err_code": getattr(response, "err_code", "-"),
         "ms": round(milliseconds, 3),
         "client": request.client or "-",
     }
+    line, text = " ".join(map(word, fields.values())), ""
     if isinstance(response, Envelope) and response.err_code:
         fields["err_msg"] = response.err_msg
-    line = " ".join(map(str, fields.values()))
+        text = f" {response.err_msg}"
     if isinstance(response, Envelope) and response.detail:
         fields["detail"] = response.detail
-        line += f": {response.detail}"
+        text += f": {response.detail}"
+    # In it a client can write neither a word that shifts those before it nor a name=value.
+    line += text.replace("=", "\\x3d")
     own = own_fields(request)
     line += "".join(f" {quoted(name)}={quoted(value)}" for name, value in own.items())
     logger.info("%s", line, extra={"fields": fields | own})
@@ -158,7 +163,15 @@ def as_text(value: Any) -> str:
         return f"{type(value).__name__} without a text: {error!r}"
 
 
-def quoted(value: Any) -> str:
-    """Return the value as one word of a log line, quoted if it might be taken for more."""
+def word(value: Any) -> str:
+    """Return the value as one word of a log line, with the escapes of a URL if need be."""
     text = str(value)
-    return text if re.fullmatch(r"[\w.:/@+-]+", text) else json.dumps(text, ensure_ascii=False)
+    return text if PLAIN.fullmatch(text) else quote(text, "/:<>", errors="replace")[:256]
+
+
+def quoted(value: Any) -> str:
+    """Return the name or value of an own field, quoted if it might be taken for more."""
+    text = str(value)
+    if PLAIN.fullmatch(text):
+        return text
+    return json.dumps(text, ensure_ascii=False).replace("=", "\\u003d")

@@ -3,7 +3,6 @@
 import gc
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 # A reload must not find the modules of the first reading.
@@ -15,7 +14,7 @@ from conf.current import settings
 from conf.setting import unknown_names
 from conf.settings import Settings
 from utils import context, log
-from utils.serve import address, arbiter
+from utils.serve import address, arbiter, state
 
 log.check()  # here, for `restart` and `reload` ask --check-config before they stop anything
 
@@ -42,7 +41,8 @@ forwarder_headers = ""  # a SCRIPT_NAME header from a trusted proxy would change
 
 def on_starting(server: Any) -> None:
     """Set up the master."""
-    Path(settings.run_dir).mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        log.logger.warning("%s %s", settings.service_name, state.AS_ROOT)
     for name in unknown_names(Settings, os.environ.keys() - {"SERVER_SOFTWARE"}):  # gunicorn's own
         log.logger.warning("%s is set in the environment but is not a setting", name)
     address.check()

@@ -5,8 +5,9 @@ set -eu
 # Our variables are lower-case: assigning one that came from the environment exports the new value.
 root=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
 VENV=${VENV:-$root/.venv}
-locks=$root/utils/serve/locks.py
+locks=utils.serve.locks
 cd "$root"
+umask o-w # whatever the caller's is: nobody else changes packages or code
 
 # --- How this script ends --------------------------------------------------------------------
 
@@ -32,13 +33,19 @@ trap 'interrupted HUP 129' HUP
 # one in the foreground; in a session of its own, so that it ends with all its children, and Ctrl-C
 # does not reach it (Python would show a traceback).
 step() {
-    "$self" "$locks" session "$@" </dev/null &
+    "$self" -m "$locks" session "$@" </dev/null &
     step=$!
     if wait "$step"; then step=; else step=; return 1; fi
 }
 
-# Hold the file's lock from here to the end of this script, however it ends.
-hold() { exec 9>>"$1" && step "$self" "$locks" wait 9; }
+files() { "$self" -m utils.files "$@"; }
+
+# Hold the file's lock from here to the end of this script, however it ends; wait for so long.
+hold() {
+    files file "$1" 600 || exit 1 # before the shell opens it: that would follow a link
+    exec 9>>"$1"
+    step "$self" -m "$locks" wait 9 "$1" "$2" || exit 1
+}
 
 # Repeat a command until it succeeds; fail after that many seconds.
 await() {
@@ -76,7 +83,7 @@ prepare() {
     find_python
     remind
     if ! has "$VENV" "$@"; then
-        hold "$VENV.lock"
+        hold "$VENV.lock" 1200
         has "$VENV" "$@" || make_environment "$@"
         exec 9>&-
     fi
@@ -119,8 +126,8 @@ remove_made() { rm -rf "$made"; }
 # Remove other environments, but for those that a living process runs on.
 remove_unused() {
     for candidate in "$VENV.d"/*; do
-        [ "$candidate" = "$made" ] || "$self" "$locks" holder "$candidate/installed" >/dev/null ||
-            rm -rf "$candidate"
+        [ "$candidate" = "$made" ] || "$self" -m "$locks" holder "$candidate/installed" >/dev/null ||
+            [ $? != 1 ] || rm -rf "$candidate"
     done
 }
 
@@ -173,17 +180,20 @@ guess() {
 # The same for a verb that changes what runs: no two of them work at once.
 take() {
     find_service
-    mkdir -p -- "$run_dir" || exit 1
-    hold "$run_dir/lock"
+    files folder "$run_dir" || exit 1
+    hold "$run_dir/lock" $((grace * 4 + 240)) # what others may take
 }
 
-running() { pid=$("$self" "$locks" holder "$run_dir/master"); } # sets pid, or fails
-state() { sed -n "s/^$1=//p" "$run_dir/state" 2>/dev/null || :; } # one value; none before it serves
+# Set pid to that of the process which holds the file's lock; fail if nobody does.
+held() { pid=$("$self" -m "$locks" holder "$1") || { [ $? = 1 ] || exit 1 && return 1; }; }
+
+running() { held "$run_dir/master"; }
+state() { "$self" -m utils.serve.state "$1" "$run_dir" || :; } # nothing before it serves
 is_up() { running && [ "$(state pid)" = "$pid" ]; }
 settled() { ! running || is_up; } # neither starting nor stopping
 
 loads() { step "$py" -m gunicorn --check-config -c "$root/gunicorn_conf.py" app:g_app; }
-welcome() { step "$py" -m utils.serve.state "$run_dir"; }
+welcome() { step "$py" -m utils.serve.state welcome "$run_dir"; }
 
 # Fail if the service cannot listen; a running one may do so itself, even if it does not serve yet.
 can_listen() {
@@ -194,22 +204,21 @@ can_listen() {
 
 # Run gunicorn by this command, as the master of RUN_DIR.
 master() {
-    "$@" "$self" "$locks" master "$run_dir" "$home" \
+    "$@" "$self" -m "$locks" master "$run_dir" "$home" \
         "$py" -m gunicorn -c "$root/gunicorn_conf.py" --pid "$run_dir/pid" app:g_app
 }
 
 # Start a command that outlives this script, and return when the service answers. What it prints is
 # appended, so that anything may rotate it; the master bounds it (bound_console in utils/log).
 launch() {
-    reason=$({ mkdir -p -- "${console%/*}" && : >>"$console"; } 2>&1) ||
-        die "cannot write $console: ${reason##*: }"
+    { files folder "${console%/*}" && files file "$console" 640; } || exit 1
     printed=$(wc -c <"$console")
     undo=abandon
-    "$self" "$locks" session "$@" </dev/null >>"$console" 2>&1 9>&- &
+    "$self" -m "$locks" session "$@" </dev/null >>"$console" 2>&1 9>&- &
     launched=$!
     if await 60 up_or_ended && welcome; then undo=: && return; fi
     warn "$name did not start:"
-    tail -c "+$((printed + 1))" "$console" | tail -n 40 >&2
+    files show "$console" "$printed" >&2
     exit 1
 }
 
@@ -225,14 +234,17 @@ abandon() {
 
 halt() {
     kill -TERM "$pid"
-    step "$self" "$locks" gone "$run_dir/master" $((grace * 2 + 30)) || die "pid $pid does not stop"
+    step "$self" -m "$locks" gone "$run_dir/master" $((grace * 2 + 30)) || die "pid $pid does not stop"
 }
 
 # A supervisord that runs `run` would start again what is stopped behind its back: the verbs go
 # through it. The master left its program's name and its address in RUN_DIR/supervisor.
 supervised() {
     [ -s "$run_dir/supervisor" ] || return 1
-    { read -r program && read -r server; } <"$run_dir/supervisor"
+    supervisor=$(files show "$run_dir/supervisor") || exit 1
+    { read -r program && read -r server; } <<END
+$supervisor
+END
     said=$(ctl pid 2>&1) && return
     case $said in *"no such file"* | *"refused connection"*) return 1 ;; esac # it is gone
     die "cannot ask the supervisord at $server: $said"
@@ -293,7 +305,7 @@ reload() {
     kill -HUP "$pid"
     { await $((grace + 60)) reloaded && running; } || die "it has not reloaded: see $log_dir"
     [ ! -f "$run_dir/refused" ] ||
-        { cat "$run_dir/refused" >&2 && die "reload refused; the running service is untouched"; }
+        { files show "$run_dir/refused" >&2 && die "reload refused; the running service is untouched"; }
     say "$name has reloaded"
 }
 
@@ -306,8 +318,7 @@ status() {
     running || { run_dir=.dev/run && by=" under sh run.sh dev"; }
     running || { say "$name is not running" && exit 3; }
     is_up || { say "$name is starting or stopping (pid $pid)" && return; }
-    say "$name is running$by" "  pid      $pid" "  address  $(state address)" \
-        "  workers  $(state workers)" "  uptime   $(($(date +%s) - $(state started))) s"
+    say "$name is running$by" "$(state facts)"
 }
 
 run() {
@@ -326,24 +337,22 @@ supervise() {
     patience=$((grace * 2 + 10))
     [ "$(sed -n 's/^stopwaitsecs=//p' supervisord.conf)" -ge "$patience" ] ||
         die "supervisord would kill a stop that takes long: set its stopwaitsecs to $patience or more"
-    mkdir -p run
+    files folder run || exit 1
     console=logs/console.log
-    launch "$self" "$locks" use "$home" "$py" -m supervisor.supervisord --nodaemon --silent
+    umask 027 # supervisord's own log, and what the service prints
+    launch "$self" -m "$locks" use "$home" "$py" -m supervisor.supervisord --nodaemon --silent
 }
 
 # Become a module of the environment, which stays as long as this runs.
-module() { exec "$self" "$locks" use "$home" "$py" -m "$@"; }
+module() { exec "$self" -m "$locks" use "$home" "$py" -m "$@"; }
 
 # Run the migrations; without a MYSQL_HOST those of the MariaDB that `sh run.sh dev` has running.
 migrate() {
     prepare
     if [ -f .dev/env ] && [ -z "$("$py" -m conf MYSQL_HOST)" ]; then
-        "$self" "$locks" holder .dev/lock >/dev/null ||
-            { warn "MYSQL_HOST is not set, and sh run.sh dev is not running" && exit 1; }
+        held .dev/lock || { warn "MYSQL_HOST is not set, and sh run.sh dev is not running" && exit 1; }
         warn "MYSQL_HOST is not set: this is the MariaDB of sh run.sh dev"
-        set -a
-        # shellcheck disable=SC1091  # dev makes it, with all values quoted
-        . ./.dev/env
+        exec "$self" -m "$locks" dev .dev/env sh run.sh migrate "$@"
     fi
     trap '' INT # until it listens itself: Python would answer with a traceback of its imports
     module utils.mysql.migrations "$@"

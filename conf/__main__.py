@@ -5,6 +5,7 @@ some, a line each; `python -m conf --example` the text of .env.example.
 """
 
 import os
+import re
 import sys
 from typing import Any
 
@@ -49,8 +50,8 @@ def show_example() -> None:
 
 
 def shown(setting: Setting, value: Any) -> str:
-    """Return a setting's value as text, a secret masked."""
-    return "***" if setting.is_secret else str(value)
+    """Return a setting's value as text; a secret is masked, and what a URL has before the @."""
+    return "***" if setting.is_secret else re.sub("//[^/@]*@", "//***@", str(value))
 
 
 def written(value: Any) -> str:

@@ -28,19 +28,20 @@ def read_env_file() -> EnvFile:
         return EnvFile({}, [])
     try:
         bindings = list(parse_stream(io.StringIO(path.read_text("utf-8-sig"))))
-    except (OSError, UnicodeError) as error:
-        return EnvFile({}, [f"{path}: expected a readable file in UTF-8 ({error})"])
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is another encoding"
+        name = "ENV_FILE" if "ENV_FILE" in os.environ else path
+        return EnvFile({}, [f"{name}: expected a readable file in UTF-8 ({reason})"])
     values = {b.key: b.value for b in bindings if b.key is not None and b.value is not None}
     return EnvFile(values, list(faults_of(path, bindings)))
 
 
 def faults_of(path: Path, bindings: list[Binding]) -> Iterator[str]:
-    """Yield a line for each fault; only the NAME of a line is shown, it may hold a secret."""
+    """Yield a line for each fault; it shows nothing of the file: any word may be a secret."""
     for binding in bindings:
         text = binding.original.string
         line = binding.original.line + len(text) - len(text.lstrip("\n"))
-        name = text.lstrip().partition("=")[0].partition(":")[0].strip()[:40]
         if binding.error or (binding.key and binding.value is None):
-            yield f"{path}, line {line}: {name}: expected NAME=value, with each quote closed"
+            yield f"{path}, line {line}: expected NAME=value, with each quote closed"
         elif binding.value and "\n" in binding.value:
-            yield f"{path}, line {line}: {name}: expected one line; is a quote not closed?"
+            yield f"{path}, line {line}: expected one line; is a quote not closed?"

@@ -1,6 +1,7 @@
 """Reads a class of settings from the environment, an .env file and the files of secrets.
 
-`NAME_FILE` names the file that holds a secret, as in Docker's images.
+`NAME_FILE` names the file that holds a secret, as in Docker's images. No message repeats a value:
+what cannot be used may well be a secret that stands in the wrong place.
 """
 
 import math
@@ -63,35 +64,38 @@ def find(setting: Setting, environ: Mapping[str, str], env_file: EnvFile) -> Fou
         if text is not None and file is not None:
             raise SettingsError(f"{name}, {name}_FILE: expected only one of them in {place}")
         if file is not None:
-            text, source = read_secret(name, file), f"{name}_FILE in {place}"
+            text, source = read_secret(file, f"{name}_FILE in {place}"), f"{name}_FILE in {place}"
         if text is not None:
-            return Found(convert(setting, text), source)
+            return Found(convert(setting, text, f"{name} in {place}"), source)
     if setting.default is msgspec.NODEFAULT:
         raise SettingsError(f"{name} is not set: expected {setting.expected}")
     return Found(setting.default, "default")
 
 
-def read_secret(name: str, file: str) -> str:
+def read_secret(file: str, name: str) -> str:
     """Return the file's text without the newline that editors leave at its end."""
     try:
         return Path(file).read_text().rstrip("\r\n")
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{name}_FILE={file}: expected a readable file ({error})") from None
+        reason = getattr(error, "strerror", None) or "not a text"
+        raise SettingsError(f"{name}: expected the path of a readable file ({reason})") from None
 
 
-def convert(setting: Setting, text: str) -> Any:
-    """Return the text as the setting's type."""
+def convert(setting: Setting, text: str, name: str) -> Any:
+    """Return the text as the setting's type; `name` is what a message calls the setting."""
     if setting.is_secret:
         return Secret(text)
+    if not text.isprintable():  # it is shown on terminals, and stands in files of lines
+        raise SettingsError(f"{name}: expected one line of printable characters")
     try:
         value = msgspec.convert(text, setting.hint, strict=False)
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError  # msgspec's ValidationError is one too
     except ValueError:
-        raise SettingsError(f"{setting.name}={text!r}: expected {setting.expected}") from None
+        raise SettingsError(f"{name}: expected {setting.expected}") from None
     for check in filter(callable, get_args(setting.hint)[1:]):
         try:
             check(value)
         except ValueError as error:
-            raise SettingsError(f"{setting.name}={text!r}: {error}") from None
+            raise SettingsError(f"{name}: {error}") from None
     return value

@@ -32,9 +32,10 @@ def pem_file(path: str) -> None:
     try:
         found = CERTIFICATE.findall(Path(path).read_text("ascii"))
         if not found or not all(base64.b64decode(block)[:1] == b"0" for block in found):
-            raise ValueError("there is none in it")
+            raise ValueError
     except (OSError, ValueError) as error:
-        raise ValueError(f"expected a PEM file with a certificate ({error})") from None
+        reason = getattr(error, "strerror", None) or "there is none in it"
+        raise ValueError(f"expected a PEM file with a certificate ({reason})") from None
 
 
 def networks(text: str) -> None:
@@ -42,8 +43,22 @@ def networks(text: str) -> None:
     try:
         for network in filter(None, map(str.strip, text.split(","))):
             ip_network(network)
-    except ValueError as error:
-        raise ValueError(f"expected addresses or networks with commas between ({error})") from None
+    except ValueError:
+        raise ValueError("expected addresses or networks with commas between") from None
+
+
+def host_name(text: str) -> None:
+    """Check a host's name or IP address: no user, password, port or URL."""
+    if ":" in text:
+        networks(text.partition("%")[0])
+    elif not re.fullmatch(r"[\w.-]*", text):
+        raise ValueError("expected the name or IP address of a host and nothing else")
+
+
+def host_or_socket(text: str) -> None:
+    """Check the same, or the path of a Unix socket."""
+    if not re.match("/[^/]", text):
+        host_name(text)
 
 
 # As browsers send them: scheme, host in small letters, and a port that is not the scheme's own.
@@ -68,7 +83,7 @@ def socket_path(path: str) -> None:
 class Server(Struct, frozen=True, kw_only=True):
     """Where the service listens."""
 
-    ip: Annotated[Text, "address to listen on"] = "127.0.0.1"
+    ip: Annotated[Text, host_name, "address to listen on"] = "127.0.0.1"
     port: Annotated[Port, "port to listen on"] = 10001
     socket: Annotated[str, socket_path, "Unix socket to listen on, in place of ip and port"] = ""
     socket_mode: Annotated[Literal["600", "660", "666"], "permissions of the Unix socket"] = "660"
@@ -77,7 +92,9 @@ class Server(Struct, frozen=True, kw_only=True):
 class MySQL(Struct, frozen=True, kw_only=True):
     """MySQL or MariaDB; not used without a host."""
 
-    host: Annotated[str, "MySQL's host or Unix socket; MySQL is not used without one"] = ""
+    host: Annotated[
+        str, host_or_socket, "MySQL's host or Unix socket; MySQL is not used without one"
+    ] = ""
     port: Annotated[Port, "MySQL's port"] = 3306
     user: Annotated[str, "MySQL's user"] = "pyserver"
     password: Annotated[Secret, "MySQL's password"] = Secret("")
@@ -102,7 +119,7 @@ class MySQL(Struct, frozen=True, kw_only=True):
 class Redis(Struct, frozen=True, kw_only=True):
     """Redis; not used without a host."""
 
-    host: Annotated[str, "Redis's host; Redis is not used without one"] = ""
+    host: Annotated[str, host_name, "Redis's host; Redis is not used without one"] = ""
     port: Annotated[Port, "Redis's port"] = 6379
     password: Annotated[Secret, "Redis's password"] = Secret("")
     tls: Annotated[Literal["off", "verify"], "TLS to Redis, its certificate verified"] = "off"

@@ -96,14 +96,14 @@ def names_of(cls: type[Struct]) -> set[str]:
 def unknown_names(cls: type[Struct], given: Iterable[str]) -> list[str]:
     """Return the names that begin as those of a group do, MYSQL_ for one, and set nothing."""
     prefixes = tuple(f"{f.name.upper()}_" for f in msgspec.structs.fields(cls) if is_group(f))
-    unknown = sorted(set(given) - names_of(cls))
+    unknown = sorted(filter(str.isidentifier, set(given) - names_of(cls)))
     return [n for n in unknown if n.startswith(prefixes) and not SERVICE_LINK.fullmatch(n)]
 
 
 def misspelt(cls: type[Struct], given: Iterable[str]) -> Iterator[str]:
     """Yield a line for each name of an .env file that looks like a setting and is none."""
     names, unknown = names_of(cls), unknown_names(cls, map(str.upper, given))
-    for name in sorted(set(given) - names):
+    for name in sorted(filter(str.isidentifier, set(given) - names)):
         nearest = get_close_matches(name.upper(), names, n=1, cutoff=0.75)
         if nearest or name.upper() in unknown:
             hint = f"did you mean {nearest[0]}?" if nearest else "see sh run.sh config"

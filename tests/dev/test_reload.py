@@ -46,7 +46,7 @@ def test_a_wrong_setting_is_shown_until_it_is_right(
     env_file = service.root / ".env"
     env_file.write_text("KEEPALIVE=many\n")
     dev = make_dev()
-    dev.await_line("KEEPALIVE='many': expected an integer")
+    dev.await_line("KEEPALIVE in .env: expected an integer")
     env_file.write_text("")
     dev.await_line("pyserver is up")
 

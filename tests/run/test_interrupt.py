@@ -85,7 +85,7 @@ def test_a_verb_that_waits_for_another_one_can_be_interrupted(
     first = at_terminal("start")
     wait_until((service.folder / "hangs").exists)
     second = at_terminal("restart")
-    wait_until(lambda: "locks.py wait" in " ".join(processes_in(service.folder).values()))
+    wait_until(lambda: "locks wait" in " ".join(processes_in(service.folder).values()))
     assert interrupt(second) == (130, MESSAGE)
     assert first.poll() is None
     interrupt(first)

@@ -31,7 +31,7 @@ def test_wrong_settings_are_refused_by_reload_and_do_not_hinder_stop(service: Se
     (service.root / ".env").write_text("WORKERS=many\n")
     done = service.sh("reload")
     assert done.returncode == 1
-    assert "WORKERS='many': expected an integer, at least 1, at most 512" in done.stderr
+    assert "WORKERS in .env: expected an integer, at least 1, at most 512" in done.stderr
     assert service.request()[0] == 200
     assert service.sh("stop").stdout == "pyserver has stopped\n"
 

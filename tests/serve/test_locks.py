@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.service import ROOT, wait_until
+from tests.support.service import wait_until
 from utils.serve.locks import gone, holder
 
-LOCKS = str(ROOT / "utils/serve/locks.py")
+LOCKS = ("-m", "utils.serve.locks")
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def execute(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     def call(*command: str) -> "subprocess.Popen[str]":
         made.append(
             subprocess.Popen(
-                [sys.executable, LOCKS, "master", str(tmp_path), str(tmp_path), *command],
+                [sys.executable, *LOCKS, "master", str(tmp_path), str(tmp_path), *command],
                 stderr=subprocess.PIPE,
                 text=True,
             )
@@ -43,7 +43,7 @@ def test_the_holder_is_known_until_it_ends_however_it_ends(
     file = tmp_path / "master"
     assert holder(file) == 0
     process = execute("sleep", "600")
-    wait_until(lambda: holder(file))
+    wait_until(lambda: holder(tmp_path / "installed"))
     assert holder(file) == holder(tmp_path / "installed") == process.pid
     assert not gone(file, 0)
     process.send_signal(signal.SIGKILL)
@@ -89,7 +89,7 @@ def test_a_new_master_removes_what_a_killed_one_left(
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "installed").touch()
     done = subprocess.run(
-        [sys.executable, LOCKS, "master", str(tmp_path / "installed/run"), str(tmp_path), "true"],
+        [sys.executable, *LOCKS, "master", str(tmp_path / "installed/run"), str(tmp_path), "true"],
         capture_output=True,
         text=True,
     )

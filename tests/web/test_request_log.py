@@ -1,7 +1,9 @@
 """Each request is one line in the log; that of a refusal says what was wrong, and with what."""
 
 import json
+import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from werkzeug.exceptions import Gone
@@ -95,12 +97,48 @@ def test_the_log_says_more_than_the_client_is_told(
     assert f" 127.0.0.1 {message}: {detail}" in line
 
 
-def test_what_a_client_sent_cannot_forge_a_line_or_a_field(reading: Service) -> None:
-    for path in ("/x%20200%200%201.5%20ok", "/x%0Aforged", "/x%E2%80%A8forged", f"/{'x' * 3000}"):
-        envelope = exchange(reading, post(path, "Content-Length: 0"))[2]
-        (line,) = [line for line in reading.log().splitlines() if envelope["uuid"] in line]
-        assert line.split()[7:9] == ["404", "404"]
-        assert len(line) < 700
+FORGED = "x 200 0 1.5 10.9.9.9 ok shop=8 status=200 \" 'y"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/x%20200%200%201.5%20ok",
+        "/x%0Aforged",
+        "/x%E2%80%A8forged",
+        "/x%C2%A0200%E3%80%80200",
+        f"/{'x' * 3000}",
+        f"/{'%20' * 1000}",
+        "/%22%20shop=8%20status=200",
+        f"/{quote(FORGED)}",
+    ],
+    ids=lambda path: path[:20],
+)
+def test_what_a_client_sent_cannot_forge_a_line_or_a_field(reading: Service, path: str) -> None:
+    data = post(path, "Content-Length: 0", f"X-Request-ID: {FORGED}", f"X-Forwarded-For: {FORGED}")
+    envelope = exchange(reading, data)[2]
+    (line,) = [line for line in reading.log().splitlines() if envelope["uuid"] in line]
+    assert line.isprintable()
+    assert line.split()[7:9] == ["404", "404"]
+    assert line.split()[10] == "127.0.0.1"
+    assert "=" not in line
+    assert len(line) < 700
+
+
+def test_a_field_of_a_route_cannot_forge_another_one(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    def api_test(self: Server, request: Request) -> None:
+        request.log_fields.update({"shop": FORGED, FORGED: "\u202e"})
+        raise Gone(FORGED)
+
+    monkeypatch.setattr(Server, "api_test", api_test)
+    client.post("/test", data=ORDER)
+    (line,) = caplog.messages
+    assert re.findall(r" ([^\s=]+)=", line) == ["shop", "'y\""]
+    assert line.split()[:4:3] == ["POST", "410"]
 
 
 def test_a_route_may_raise_an_error_of_werkzeug(
@@ -154,7 +192,8 @@ def test_a_route_adds_fields_of_its_own_but_replaces_none(
     client.post("/test", data=ORDER)
     client.get("/nowhere")
     assert caplog.messages[0].partition("deleted ")[2] == (
-        'shop=7 price=1.5 name=north note="a \\"b\\"\\n2026 forged=1" empty="" none=None huge=inf'
+        'shop=7 price=1.5 name=north note="a \\"b\\"\\n2026 forged\\u003d1"'
+        ' empty="" none=None huge=inf'
         f' long={10**400} "two words"=True'
     )
     assert "shop" not in caplog.messages[1]

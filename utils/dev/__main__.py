@@ -17,6 +17,7 @@ from utils.dev.commands import ensure_installed
 from utils.dev.servers import LocalServer, MariaDB, Redis
 from utils.dev.service import Service
 from utils.dev.watcher import modified_times
+from utils.files import make_folder, open_file, write_file
 
 DEV = ROOT / ".dev"
 SERVERS: tuple[type[LocalServer], ...] = (MariaDB, Redis)
@@ -25,13 +26,15 @@ POLL = 0.3  # seconds
 
 def lock() -> TextIO:
     """Return the file that is locked as long as dev lives; run.sh looks at the lock too."""
-    DEV.mkdir(mode=0o700, exist_ok=True)
-    DEV.chmod(0o700)
-    file = (DEV / "lock").open("w")
     try:
+        make_folder(DEV, 0o700)
+        DEV.chmod(0o700)
+        file = os.fdopen(open_file(DEV / "lock", os.O_WRONLY | os.O_CREAT), "w")
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         raise SystemExit("sh run.sh dev is running here already") from None
+    except OSError as error:
+        raise SystemExit(f"cannot use {DEV}: {error.strerror}") from None
     return file
 
 
@@ -55,10 +58,10 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def servers() -> Iterator[dict[str, str]]:
+def servers(running: list[LocalServer]) -> Iterator[dict[str, str]]:
     """Run the servers that are not configured; yield the settings that lead to them.
 
-    Meanwhile .dev/env holds these settings, for the shell of `sh run.sh migrate`.
+    Meanwhile .dev/env holds these settings, for `sh run.sh migrate`.
     """
     needed = [cls for cls in SERVERS if not configured(f"{cls.prefix}_HOST")]
     ensure_installed(*(program for cls in needed for program in cls.programs))
@@ -68,11 +71,13 @@ def servers() -> Iterator[dict[str, str]]:
             server = cls(DEV / cls.__name__.lower())
             stack.callback(server.stop)
             server.start()
+            running.append(server)
             settings.update(server.env())
             print(f"{cls.__name__} is up at 127.0.0.1:{server.port}; log in with\n{server.login()}")
         file = DEV / "env"
         stack.callback(file.unlink, missing_ok=True)
-        file.write_text("".join(f"{name}={quote(value)}\n" for name, value in settings.items()))
+        lines = [f"{quote(f'{name}={value}')}\n" for name, value in settings.items()]
+        write_file(file, "".join(lines))
         yield settings
 
 
@@ -83,10 +88,14 @@ def migrate(env: dict[str, str]) -> None:
         subprocess.run(command, cwd=ROOT, env=env, check=False, start_new_session=True)
 
 
-def watch(service: Service, stopping: list[int]) -> None:
+def watch(service: Service, running: list[LocalServer], stopping: list[int]) -> None:
     """Start the service, and reload it whenever a file has changed, until a signal comes."""
     before, due = modified_times(), True
     while not stopping:
+        for server in running:
+            if server.process and server.process.poll() is not None:
+                # Anybody may listen on its port now, and be taken for it.
+                raise SystemExit(f"{server.programs[0]} has ended: see {server.folder}/server.log")
         service.report()
         now = modified_times()
         changed = {path for path, _ in before.items() ^ now.items()}
@@ -99,15 +108,17 @@ def watch(service: Service, stopping: list[int]) -> None:
 
 def main() -> None:
     """Run all until INT, TERM or HUP."""
+    os.umask(0o077)  # for .dev and all that is started here
     stopping: list[int] = []
+    running: list[LocalServer] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: stopping.append(number))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     with lock(), ExitStack() as stack:
-        service = Service({**environment(), **stack.enter_context(servers())})
+        service = Service({**environment(), **stack.enter_context(servers(running))})
         stack.callback(service.stop)
         migrate(service.env)
-        watch(service, stopping)
+        watch(service, running, stopping)
     print("all has stopped")
 
 

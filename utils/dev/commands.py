@@ -6,9 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from utils.files import open_file
 
 # Debian's users and Fedora lack the folders of servers in PATH.
 PLACES = ("/usr/sbin", "/usr/libexec")
@@ -81,18 +85,35 @@ def spawn(command: list[str], pid_file: Path, **options: Any) -> "subprocess.Pop
     """Start a process in a session of its own; end one that a killed caller left.
 
     The processes hold the pid file's lock, which ends with the last of them: a pid that is another
-    process's by now is never signalled.
+    process's by now is never signalled. Nobody else can lock the file or write to it.
     """
-    with pid_file.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            os.killpg(int(file.read()), signal.SIGKILL)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
+    with os.fdopen(open_file(pid_file, os.O_RDWR | os.O_CREAT), "r+") as file:
+        if not locked(file):
+            kill_session(file.read())
+            deadline = time.monotonic() + 10
+            while not locked(file):
+                if time.monotonic() > deadline:
+                    raise SystemExit(f"{pid_file} is locked: a process holds it that is not known")
+                time.sleep(0.02)
+        file.seek(0)
+        file.truncate()
         process = subprocess.Popen(
             command, start_new_session=True, pass_fds=[file.fileno()], **options
         )
         file.write(str(process.pid))
     return process
+
+
+def locked(file: TextIO) -> bool:
+    """Lock the file; return whether that could be done."""
+    with suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def kill_session(pid: str) -> None:
+    """Kill the processes of a session, by the pid of its first one."""
+    with suppress(ValueError, ProcessLookupError):
+        if int(pid) > 1 and os.getsid(0) != int(pid):  # killpg(1) would be kill(-1): all there are
+            os.killpg(int(pid), signal.SIGKILL)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from conf import ROOT
 from utils.dev.commands import spawn
+from utils.files import make_folder
 from utils.serve import state
 
 STOP_TIMEOUT = 5.0  # seconds that requests in flight get
@@ -26,7 +27,7 @@ class Service:
         """Take the files as they are now; return whether that could be done yet."""
         if self.process is None:
             self.shown = None
-            self.run_dir.mkdir(exist_ok=True)
+            make_folder(self.run_dir)
             (self.run_dir / "state").unlink(missing_ok=True)
             command = ["sh", "run.sh", "run"]
             self.process = spawn(command, self.run_dir / "dev.pid", cwd=ROOT, env=self.env)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from conf.current import settings
+from utils.files import LOG, open_file
 from utils.log.daily import DailyFile
 from utils.log.handler import STDOUT, Console, LineHandler
 from utils.log.line import JSONFormatter, LineFormatter
@@ -69,6 +70,14 @@ def bound_console() -> None:
     """
     path = Path(os.environ.get("CONSOLE", os.devnull))
     with suppress(OSError):
-        if os.fstat(STDOUT).st_size >= CONSOLE_LIMIT and path.samefile(f"/dev/fd/{STDOUT}"):
-            shutil.copyfile(path, f"{path}.1")
-            os.truncate(path, 0)
+        stdout = os.fstat(STDOUT)
+        if stdout.st_size < CONSOLE_LIMIT:
+            return
+        aside = path.with_name(f"{path.name}.1")
+        with os.fdopen(open_file(path, os.O_RDONLY, LOG), "rb") as console:
+            if os.path.samestat(stdout, os.fstat(console.fileno())):
+                aside.unlink(missing_ok=True)
+                new = open_file(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, LOG)
+                with os.fdopen(new, "wb") as copy:
+                    shutil.copyfileobj(console, copy)
+                os.ftruncate(STDOUT, 0)

@@ -1,13 +1,15 @@
 """Log files by day, which any number of processes append to and anything may rotate."""
 
 import os
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from utils.files import LOG, make_folder, open_file
 from utils.log.handler import LineHandler, write_all
 
-MODE = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT
 CHECK_SECONDS = 0.001  # a gzip takes longer to start
 DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 
@@ -57,8 +59,8 @@ class DailyFile(LineHandler):
     def open(self) -> None:
         """Open the file that has our path now."""
         self.reopen()
-        self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self.file = os.open(self.path, MODE, 0o640)
+        make_folder(self.folder)
+        self.file = open_file(self.path, FLAGS, LOG)
         status = os.fstat(self.file)
         self.identity = (status.st_dev, status.st_ino)
         self.remove_old()
@@ -69,12 +71,14 @@ class DailyFile(LineHandler):
         return size > 0 and os.pread(self.file, 1, size - 1) != b"\n"
 
     def remove_old(self) -> None:
-        """Remove our files that nobody has written to for `keep_days`."""
+        """Remove our files that nobody has written to for `keep_days`; others' may be there too."""
         oldest = time.time() - self.keep_days * 86400
         for path in self.folder.glob(f"{self.name}-{DAY}.log"):
-            with suppress(OSError):  # another process was faster
-                status = path.stat()
-                if status.st_mtime < oldest and status.st_uid == os.geteuid():
+            with suppress(OSError, ValueError):  # another process was faster; or it is no date
+                time.strptime(path.name, f"{self.name}-%Y-%m-%d.log")
+                status = path.lstat()
+                ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+                if ours and status.st_mtime < oldest:
                     path.unlink()
 
     def reopen(self) -> None:

@@ -14,6 +14,7 @@ from gunicorn.errors import HaltServer
 from gunicorn.sock import close_sockets
 
 from conf.current import settings
+from utils.files import write_file
 from utils.log import bound_console
 from utils.serve.state import State, client_address
 from utils.serve.worker import Stage
@@ -116,8 +117,7 @@ class Arbiter(gunicorn.arbiter.Arbiter):
         """Write a file of RUN_DIR, whole or not at all."""
         path = Path(settings.run_dir, name)
         try:
-            path.with_suffix(".new").write_text(text)
-            path.with_suffix(".new").rename(path)
+            write_file(path, text)
         except OSError:
             self.log.exception("cannot write %s", path)
             return False

@@ -1,15 +1,22 @@
-"""RUN_DIR/state: what the master tells the outside, as `name=value` lines; run.sh reads it too.
+"""RUN_DIR/state: what the master tells the outside, as `name=value` lines.
 
-`python -m utils.serve.state RUN_DIR` asks the service for an answer and prints how to reach it.
+run.sh runs this with any Python 3: `python -m utils.serve.state welcome RUN_DIR` asks the service
+for an answer and prints how to reach it; `facts` and the
+name of a field print these.
 """
 
+import os
 import socket
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from utils.files import read_file
+
+AS_ROOT = "runs as root, and so does any fault in it: better start it as a user of its own"
 ANSWER_TIMEOUT = 10.0
 
 
@@ -33,6 +40,14 @@ class State:
         fields = {**asdict(self), "workers": workers}
         return "".join(f"{name}={value}\n" for name, value in fields.items())
 
+    def facts(self) -> str:
+        """Describe the service for `status`."""
+        return (
+            f"  pid      {self.pid}\n  address  {self.address}\n"
+            f"  workers  {' '.join(map(str, self.workers))}\n"
+            f"  uptime   {int(time.time()) - self.started} s"
+        )
+
     def welcome(self) -> str:
         """Describe where the service is, and a command that tries it."""
         url, option = self.address, ""
@@ -45,15 +60,18 @@ class State:
 
 
 def read(folder: Path) -> State | None:
-    """Return the state that the file in this folder tells; None if nothing serves."""
+    """Return the state that the file in this folder tells; None if nothing serves.
+
+    None also if the file is not what a master of ours writes: nothing of it goes to a terminal.
+    """
     try:
-        lines = (folder / "state").read_text().splitlines()
-    except FileNotFoundError:
+        lines = read_file(folder / "state").removesuffix("\n").split("\n")
+        fields = dict(line.split("=", 1) for line in lines if line.isprintable())
+        pid, started, reloads = (int(fields[name]) for name in ("pid", "started", "reloads"))
+        workers = tuple(map(int, fields["workers"].split()))
+        return State(fields["name"], pid, started, reloads, fields["address"], workers)
+    except (OSError, ValueError, KeyError):
         return None
-    fields = dict(line.split("=", 1) for line in lines)
-    pid, started, reloads = (int(fields[name]) for name in ("pid", "started", "reloads"))
-    workers = tuple(map(int, fields["workers"].split()))
-    return State(fields["name"], pid, started, reloads, fields["address"], workers)
 
 
 def client_address(listener: str) -> str:
@@ -89,13 +107,16 @@ def socket_address(address: str) -> tuple[socket.AddressFamily, Any]:
     return family, (host.strip("[]"), int(port))
 
 
-def main(folder: Path) -> None:
-    """Print how to reach the service; exit with 1 if it does not answer."""
+def main(what: str, folder: Path) -> None:
+    """Print what is asked for; exit with 1 if the service does not serve."""
     state = read(folder)
-    if state is None or not answers(state.address):
+    if state is None or (what == "welcome" and not answers(state.address)):
         sys.exit(1)
-    sys.stdout.write(f"{state.welcome()}\n")
+    values = {**asdict(state), "welcome": state.welcome(), "facts": state.facts()}
+    print(values[what], flush=True)  # noqa: T201
+    if what == "welcome" and os.geteuid() == 0:
+        sys.stderr.write(f"{state.name} {AS_ROOT}\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]))

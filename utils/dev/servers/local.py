@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from utils.dev.commands import ensure_installed, spawn, which
+from utils.files import make_folder
 
 
 def free_port() -> int:
@@ -53,7 +54,7 @@ class LocalServer:
 
     def prepare(self) -> None:
         """Make the folder, once."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.folder, 0o700)
         self.folder.chmod(0o700)
 
     def start(self) -> None:

@@ -4,6 +4,7 @@ import json
 from shlex import quote
 
 from utils.dev.servers.local import LocalServer
+from utils.files import write_file
 
 
 class Redis(LocalServer):
@@ -26,10 +27,13 @@ class Redis(LocalServer):
             "appendonly": "no",
         }
         lines = [f"{name} {json.dumps(options[name], ensure_ascii=False)}\n" for name in options]
-        (self.folder / "redis.conf").write_text("".join(lines))
+        write_file(self.folder / "redis.conf", "".join(lines))
+        write_file(self.folder / "password", self.password)
 
     def command(self) -> list[str]:
         return ["redis-server", str(self.folder / "redis.conf")]
 
     def login(self) -> str:
-        return f"REDISCLI_AUTH={quote(self.password)} redis-cli -p {self.port}"
+        # The password may be one of the user's own, and a terminal's lines are kept.
+        password = quote(str(self.folder / "password"))
+        return f'REDISCLI_AUTH="$(cat {password})" redis-cli -p {self.port}'
