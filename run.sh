@@ -349,12 +349,14 @@ module() { exec "$self" -m "$locks" use "$home" "$py" -m "$@"; }
 # Run the migrations; without a MYSQL_HOST those of the MariaDB that `sh run.sh dev` has running.
 migrate() {
     prepare
-    if [ -f .dev/env ] && [ -z "$("$py" -m conf MYSQL_HOST)" ]; then
+    host=$("$py" -m conf MYSQL_HOST) || exit 1
+    trap '' INT # until it listens itself: Python would answer with a traceback of its imports
+    if [ -z "$host" ] && [ -f .dev/env ]; then
         held .dev/lock || { warn "MYSQL_HOST is not set, and sh run.sh dev is not running" && exit 1; }
         warn "MYSQL_HOST is not set: this is the MariaDB of sh run.sh dev"
-        exec "$self" -m "$locks" dev .dev/env sh run.sh migrate "$@"
+        exec "$self" -m "$locks" dev .dev/env \
+            "$self" -m "$locks" use "$home" "$py" -m utils.mysql.migrations "$@"
     fi
-    trap '' INT # until it listens itself: Python would answer with a traceback of its imports
     module utils.mysql.migrations "$@"
 }
 

@@ -48,3 +48,24 @@ def test_the_successor_of_one_that_was_renamed_is_left_alone(tmp_path: Path) -> 
     bound(renamed, console)
     assert console.read_text() == "new"
     assert renamed.stat().st_size == LIMIT + len("after\n")
+
+
+def test_what_stands_in_the_way_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    console = large(tmp_path / "console.log")
+    console.chmod(0o644)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "console.log.1").symlink_to(victim)
+    bound(console, console)
+    assert victim.read_text() == "precious"
+    assert (tmp_path / "console.log.1").stat().st_size == LIMIT
+    modes = [path.stat().st_mode & 0o777 for path in (console, tmp_path / "console.log.1")]
+    assert modes == [0o640, 0o640]
+
+
+def test_a_link_is_not_put_aside(tmp_path: Path) -> None:
+    victim = large(tmp_path / "victim")
+    (tmp_path / "console.log").symlink_to(victim)
+    bound(victim, tmp_path / "console.log")
+    assert victim.stat().st_size == LIMIT + len("after\n")
+    assert not (tmp_path / "console.log.1").exists()

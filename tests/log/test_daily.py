@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.logs import LINE, record
+from tests.support.stranger import NOBODY, as_stranger, needs_root
 from utils.log.daily import DailyFile
 
 
@@ -129,6 +131,16 @@ def test_old_files_are_removed(file: DailyFile, folder: Path) -> None:
         "service-mesh.log",
         "service-2026-1-1.log",
         "service-2026-01-01.log.1",
+        "service-2026-01-01.log.bak",
+        "service-2026-11-25.log.gz",
+        "service-mesh-2026-01-01.log",
+        "service-2026-01-01-2.log",
+        "service-2026-99-99.log",
+        "service-2026-02-30.log",
+        "service-\u0662\u0660\u0662\u0666-01-01.log",
+        "service-2026-01-01.log\n",
+        "my-service-2026-01-01.log",
+        "Service-2026-01-01.log",
     ],
 )
 def test_files_of_others_are_not_removed(file: DailyFile, folder: Path, name: str) -> None:
@@ -145,6 +157,55 @@ def test_files_of_other_users_are_not_removed(file: DailyFile, folder: Path) -> 
     os.chown(other, 65534, 65534)
     file.emit(record("x"))
     assert other.exists()
+
+
+def test_what_is_no_file_is_not_removed(file: DailyFile, folder: Path) -> None:
+    folder.mkdir()
+    aged(folder / "precious", 8)
+    (folder / "service-2026-01-01.log").mkdir()
+    (folder / "service-2026-01-02.log").symlink_to("precious")
+    os.mkfifo(folder / "service-2026-01-03.log")
+    for name in ("service-2026-01-01.log", "service-2026-01-02.log", "service-2026-01-03.log"):
+        os.utime(folder / name, (0, 0), follow_symlinks=False)
+    before = set(folder.iterdir())
+    file.emit(record("x"))
+    assert set(folder.iterdir()) == before | {file.path}
+
+
+def make_link(path: Path, victim: Path) -> None:
+    path.symlink_to(victim)
+
+
+def make_pipe(path: Path, victim: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_it_elsewhere(path: Path, victim: Path) -> None:
+    as_stranger("import os, sys; os.umask(0); open(sys.argv[1], 'w')", str(path))
+
+
+@needs_root
+@pytest.mark.parametrize("plant", [make_link, make_pipe, make_it_elsewhere])
+def test_a_log_that_somebody_else_put_there_gets_no_line(
+    plant: Callable[[Path, Path], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="pyserver-logs-", dir="/tmp") as name:
+        folder, victim = Path(name) / "logs", Path(name) / "victim"
+        victim.write_text("precious")
+        Path(name).chmod(0o755)
+        folder.mkdir()
+        os.chown(folder, 0, NOBODY)  # of a group whose members may write to it
+        folder.chmod(0o770)
+        handler = DailyFile(folder, "service", keep_days=7)
+        plant(folder / time.strftime("service-%Y-%m-%d.log"), victim)
+        handler.emit(record("x"))
+        assert handler.lost == 1
+        assert victim.read_text() == "precious"
+        handler.path.unlink()
+        handler.emit(record("y"))
+        assert handler.path.read_text().endswith("y\n")
+        assert handler.path.stat().st_mode & 0o777 == 0o640
+        handler.close()
 
 
 WRITER = """

@@ -15,6 +15,18 @@ from utils.context import request_uuid
 from utils.log.line import JSONFormatter, LineFormatter, short_path
 
 EVIL = ["a\nb", "a\r\nb", "\x1b[2J", "\x00", "\x85", "\u2028", "\u202e", "\x7f", "\ud800"]
+EVIL += [
+    "\x9b2J",
+    "\x90",
+    "\u2029",
+    "\u2066",
+    "\u200f",
+    "\ufeff",
+    "\u200b",
+    "\xa0",
+    "\U000e0041",
+    "\t\v\f",
+]
 
 
 def with_traceback(error: Exception) -> logging.LogRecord:

@@ -20,6 +20,8 @@ PLACES = ("/usr/sbin", "/usr/libexec")
 # One binary, which looks at the name it is called by; Debian's redis-tools has it under this one.
 SAME_AS = {"redis-server": "redis-check-rdb"}
 
+PATIENCE = 10.0  # seconds until killed processes have ended
+
 # Whose names differ from the program's. For Debian those without a service: mariadb-server and
 # redis-server start one, at once and at every boot.
 MARIADB = {
@@ -90,7 +92,7 @@ def spawn(command: list[str], pid_file: Path, **options: Any) -> "subprocess.Pop
     with os.fdopen(open_file(pid_file, os.O_RDWR | os.O_CREAT), "r+") as file:
         if not locked(file):
             kill_session(file.read())
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + PATIENCE
             while not locked(file):
                 if time.monotonic() > deadline:
                     raise SystemExit(f"{pid_file} is locked: a process holds it that is not known")
@@ -114,6 +116,6 @@ def locked(file: TextIO) -> bool:
 
 def kill_session(pid: str) -> None:
     """Kill the processes of a session, by the pid of its first one."""
-    with suppress(ValueError, ProcessLookupError):
+    with suppress(ValueError, OverflowError, ProcessLookupError):
         if int(pid) > 1 and os.getsid(0) != int(pid):  # killpg(1) would be kill(-1): all there are
             os.killpg(int(pid), signal.SIGKILL)

@@ -87,4 +87,10 @@ class MariaDB(LocalServer):
         return f"mariadb --socket={quote(str(self.socket))} --user={self.user} pyserver"
 
     def env(self) -> dict[str, str]:
-        return {**super().env(), "MYSQL_USER": "pyserver", "MYSQL_DATABASE": "pyserver"}
+        """Return settings that lead to the socket, where nobody else can listen."""
+        own = {
+            "MYSQL_HOST": str(self.socket),
+            "MYSQL_USER": "pyserver",
+            "MYSQL_DATABASE": "pyserver",
+        }
+        return {**super().env(), **own}
