@@ -132,6 +132,7 @@ def test_a_killed_run_sh_leaves_a_service_that_is_known(service: Service) -> Non
 
 
 def test_the_service_has_the_name_of_its_setting(service: Service) -> None:
+    del service.env["SERVICE_NAME"]
     mark = '    """The service\'s settings: the template\'s, and yours."""\n'
     name = '    service_name: Annotated[str, "the name"] = "the shop"\n'
     service.edit("conf/settings.py", mark, f"{mark}\n{name}")
