@@ -66,7 +66,17 @@ ended() { ! kill -0 "$1" 2>/dev/null; }
 # running service keeps its own until it is restarted. Its file `installed` comes last and lists
 # the Python and the checksums of the locks; a folder without it was never finished.
 
+# The numeric user that a folder belongs to.
+# shellcheck disable=SC2012  # the name stands behind what is read
+owner() { ls -ldn -- "$1/." | { read -r _ _ uid _ && say "$uid"; }; }
+
 find_python() {
+    if [ -d "$VENV" ]; then # what is in it is executed here, before utils/files.py can look
+        case " 0 $(id -u) $(owner "$root") " in
+            *" $(owner "$VENV") "*) ;;
+            *) die "$VENV belongs to another user" ;;
+        esac
+    fi
     PYTHON=${PYTHON:-$(command -v "$VENV/bin/python" || say python3)}
     found=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2], sys.executable)
 sys.exit(sys.version_info < (3, 11))') ||
@@ -83,6 +93,7 @@ prepare() {
     find_python
     remind
     if ! has "$VENV" "$@"; then
+        files path "$VENV.d" || exit 1
         hold "$VENV.lock" 1200
         has "$VENV" "$@" || make_environment "$@"
         exec 9>&-
@@ -250,7 +261,10 @@ END
     die "cannot ask the supervisord at $server: $said"
 }
 
-ctl() { "$py" -m supervisor.supervisorctl -s "$server" "$@"; }
+ctl() { # supervisorctl itself would wait for ever
+    "$py" -c "import socket; socket.setdefaulttimeout($((grace * 2 + 120)))
+from supervisor.supervisorctl import main; main()" -s "$server" "$@"
+}
 ask() { said=$(ctl "$1" "$program" 2>&1) || die "supervisord cannot $1 $program: $said"; }
 
 # Start what does not run, or stop and start it, by the verb for supervisord.

@@ -7,6 +7,7 @@ to be. run.sh runs this with any Python 3, before there are packages:
 
     python -m utils.files folder FOLDER      make it, or exit with the reason why it is not ours
     python -m utils.files file FILE MODE     the same with a file
+    python -m utils.files path PATH          exit with the reason if another user may exchange it
     python -m utils.files show FILE [START]  print its last lines from this byte on, escaped
 """
 
@@ -111,7 +112,10 @@ def main(verb: str, path: str, *rest: str) -> None:
     try:
         if verb == "folder":
             make_folder(Path(path))
+        elif verb == "path":
+            check_path(Path(path))
         elif verb == "file":
+            check_path(Path(path).parent)
             os.close(open_file(path, os.O_RDWR | os.O_CREAT, int(rest[0], 8)))
         else:
             show(path, *rest)

@@ -117,3 +117,10 @@ def test_the_password_in_a_url_is_masked(service: Service) -> None:
     printed = said(service, LOG_DIR=f"https://me:{SECRET}@shop.example/x", SERVICE_NAME="shop")
     assert "https://***@shop.example/x" in printed
     assert SECRET not in printed
+
+
+@pytest.mark.parametrize("name", ["SERVICE_NAME", "RUN_DIR", "MYSQL_USER", "SERVER_SOCKET"])
+def test_what_would_command_a_terminal_is_refused(name: str) -> None:
+    for value in ("a\x1b[2J", "a\x9b", "a\nb", "a\u202eb"):
+        with pytest.raises(SettingsError, match=f"{name} in environment: expected one line"):
+            load(Settings, {name: value}, EnvFile({}, []))

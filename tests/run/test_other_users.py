@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +96,39 @@ def test_a_folder_of_another_user_is_refused_by_every_verb(
     assert victim.read_text() == "precious"
     assert {path.lstat().st_uid for path in folder.rglob("*")} == {NOBODY}
     assert processes_in(open_service.folder) == {}
+
+
+@needs_root
+def test_an_environment_of_another_user_is_not_executed(open_service: Service) -> None:
+    venv = open_service.folder / "tmp/venv"
+    plant = (
+        "import os, sys; os.umask(0); os.makedirs(sys.argv[1]); open(sys.argv[1] + '/mine', 'w')"
+    )
+    as_stranger(plant, f"{venv}/bin")
+    python = venv / "bin/python"
+    python.write_text(f"#!/bin/sh\ntouch '{open_service.folder}/executed'\n")
+    python.chmod(0o755)
+    open_service.env["VENV"] = str(venv)
+    for verb in ("status", "start", "config"):
+        done = open_service.sh(verb)
+        assert (done.returncode, "belongs to another user" in done.stderr) == (1, True)
+    venv.rename(f"{venv}.d")  # and none is made in a folder of theirs
+    done = open_service.sh("config")
+    assert (done.returncode, "belongs to another user" in done.stderr) == (1, True)
+    assert not (open_service.folder / "executed").exists()
+
+
+def test_a_supervisord_that_does_not_answer_is_not_waited_for_without_limit(
+    service: Service,
+) -> None:
+    service.edit("run.sh", "$((grace * 2 + 120))", "1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        (service.folder / "run").mkdir()
+        server = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        (service.folder / "run/supervisor").write_text(f"shop:shop\n{server}\n")
+        done = service.sh("stop")
+    assert done.returncode == 1
+    assert f"cannot ask the supervisord at {server}" in done.stderr
 
 
 @needs_root
