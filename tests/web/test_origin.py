@@ -200,7 +200,7 @@ def test_an_envelope_is_not_kept_and_not_taken_for_a_page(
 )
 def test_a_wrong_entry_stops_the_start(text: str) -> None:
     for entries in (text, f"{SHOP},{text}"):
-        with pytest.raises(SettingsError, match=r"ALLOWED_ORIGINS=.*expected origins such as"):
+        with pytest.raises(SettingsError, match=r"ALLOWED_ORIGINS in .*expected origins such as"):
             load(Settings, {"ALLOWED_ORIGINS": entries}, EnvFile({}, []))
 
 

@@ -42,12 +42,11 @@ def describe_head(error: ParseException, head: bytes) -> str:
         longest = max(lines, key=len)
         return f"{len(lines)} fields, the longest {field_name(longest)} of {len(longest)} bytes"
     wanted = str(getattr(error, "hdr", ""))
-    lines_at = [number for number, line in enumerate(lines, 1) if line.startswith(wanted)]
-    faulty = [line for line in lines if field_name(line) == wanted.upper()]
-    if not faulty:
-        return f"line {lines_at[0]} of the head" if wanted and lines_at else ""
-    bad = CONTROL.search("".join(faulty))
-    return f"{wanted}, {len(faulty)} times" + (f", with {bad[0]!r} in its value" if bad else "")
+    if faulty := [line for line in lines if field_name(line) == wanted.upper()]:
+        bad = CONTROL.search("".join(faulty))
+        return f"{wanted}, {len(faulty)} times" + (f", with {bad[0]!r} in its value" if bad else "")
+    numbers = [number for number, line in enumerate(lines, 1) if wanted and line.startswith(wanted)]
+    return f"line {numbers[0]} of the head" if numbers else ""
 
 
 def field_name(line: str) -> str:

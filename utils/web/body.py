@@ -41,8 +41,6 @@ def receive(source: IO[bytes], length: int | None, limit: int) -> Iterator[bytes
             break
         yield piece
         left -= len(piece)
-        if left:
-            gevent.sleep(0)  # what comes as fast as it is read would stop all other requests
     if length is None and not left:
         raise RequestEntityTooLarge(f"chunked, allowed: {limit} bytes")
     if length is not None and left:
@@ -56,10 +54,8 @@ class Body:
         self.pieces = pieces
         self.file: IO[bytes] | None = None
         self.fault: Exception | None = None
-        self.is_whole = False
 
     def read(self) -> bytes:
-        """Return all of it."""
         file = self.received(io.BytesIO)
         file.seek(0)
         return file.read()
@@ -81,19 +77,18 @@ class Body:
         """
         if self.file is None:
             self.file = make_file()
+            self.fault = MalformedError("the body was not received in time")
             try:
                 for piece in self.pieces:
                     self.file.write(piece)
+                self.fault = None
             except Exception as error:
                 self.fault = error
-                raise
-            self.is_whole = True
-        if not self.is_whole:
-            raise self.fault or MalformedError("the body was not received in time")
+        if self.fault:
+            raise self.fault
         return self.file
 
     def close(self) -> None:
-        """Remove the temporary file."""
         if self.file is not None:
             self.file.close()
 
@@ -111,7 +106,7 @@ class BodyReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        gevent.sleep(0)  # whoever parses 1 MB of it would stop all other requests
+        gevent.sleep(0)  # parsing 1 MB without a pause would stop all other requests
         self.file.seek(self.position)
         piece = self.file.read(len(buffer))
         buffer[: len(piece)] = piece

@@ -31,21 +31,17 @@ def client_route(environ: Mapping[str, Any]) -> list[str]:
     """
     peer = plain_address(environ.get("REMOTE_ADDR") or "")
     routes = []
-    if header := environ.get("HTTP_X_FORWARDED_FOR"):
-        routes.append(trusted_route(peer, x_forwarded_for(header)))
-    if header := environ.get("HTTP_FORWARDED"):
-        routes.append(trusted_route(peer, forwarded_for(header)))
-    if not routes or routes[0] != routes[-1]:
-        return [peer]
-    return routes[0]
+    for name, entries in (("X_FORWARDED_FOR", x_forwarded_for), ("FORWARDED", forwarded_for)):
+        if header := environ.get(f"HTTP_{name}"):
+            routes.append(trusted_route(peer, entries(header)))
+    return routes[0] if routes and routes[0] == routes[-1] else [peer]
 
 
 def trusted_route(peer: str, entries: Iterator[str]) -> list[str]:
     """Follow the entries, the last one first, as long as their writers are trusted."""
     route = [peer]
-    while is_trusted(route[0]):
-        hop = hop_name(next(entries, ""))
-        if not hop:  # no more of them, or one that makes no sense
+    for entry in entries:
+        if not is_trusted(route[0]) or not (hop := hop_name(entry)):
             break
         route.insert(0, hop)
     return route
@@ -84,7 +80,7 @@ def hop_name(entry: str) -> str:
 
 @lru_cache(maxsize=4096)
 def plain_address(text: str) -> str:
-    """Return an IP address in its shortest form; "" if it is none, as a unix socket's peer."""
+    """Return an IP address in its shortest form, or "" for anything else."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -114,6 +110,5 @@ def is_trusted(hop: str) -> bool:
 
 @lru_cache(maxsize=1)
 def trusted_networks() -> list[IPv4Network | IPv6Network]:
-    """Return the networks of TRUSTED_PROXIES."""
     proxies = (proxy.strip() for proxy in settings.trusted_proxies.split(","))
     return [ip_network(proxy) for proxy in proxies if proxy]

@@ -60,5 +60,4 @@ def allow_origin(request: Request, response: Response) -> None:
 
 @lru_cache(maxsize=1)
 def allowed_origins() -> frozenset[str]:
-    """Return the origins of ALLOWED_ORIGINS."""
     return frozenset(filter(None, map(str.strip, settings.allowed_origins.split(","))))

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -92,8 +91,7 @@ def inside(value: Any) -> tuple[str, Iterable[tuple[Any, Any]]]:
     if isinstance(value, msgspec.Struct):
         return ".{}", zip(value.__struct_encode_fields__, astuple(value), strict=True)
     if isinstance(value, dict):
-        keys = ((key, key) for key in value if not isinstance(key, str))
-        return "[{!r:.40}]", chain(keys, value.items())
+        return "[{!r:.40}]", [*zip(value, value, strict=True), *value.items()]
     if isinstance(value, (list, tuple, set, frozenset)):
         return "[{}]", enumerate(value)
     if dataclasses.is_dataclass(value):

@@ -13,19 +13,21 @@ from msgspec.structs import astuple
 from utils.errors import HTTPError
 
 FREE = 1 << 13  # bytes; a shorter text is little work, whatever is in it
-# Near the ends of a float's range, msgspec takes 8 µs a number. And a client can choose long
-# integers that have the same hash, which makes a set of them quadratic.
+SEPARATORS = bytes.maketrans(b"[]{}:", b",,,,,")
+# Near the ends of a float's range, msgspec takes 8 µs a number. And a client can choose integers
+# of 20 digits that have the same hash.
 COSTLY = re.compile(rb"-?(?:\d++(?:\.\d{100}|(?:\.\d++)?[eE][+-]?\d{3})|\d{20})[\d.eE+-]*+")
-COMMAS = bytes.maketrans(b"[]{}:", b",,,,,")
-COST = 25  # of one, in simple values; each of its digits is one more
-
-COLLIDING = (  # short ones, too, can have the same hash
+COSTLY_NUMBER = 25  # in simple values
+SETS = (inspect.SetType, inspect.FrozenSetType)
+# What has the same hash makes a set quadratic. Of these types even short values can be chosen so.
+COLLIDING = (
     inspect.UUIDType,
     inspect.TupleType,
     inspect.VarTupleType,
     inspect.NamedTupleType,
     inspect.StructType,
 )
+COLLIDING_MEMBER = 50
 
 
 class WorkLimit:
@@ -33,12 +35,14 @@ class WorkLimit:
 
     def __init__(self, type_info: inspect.Type) -> None:
         kinds = list(types_in(type_info))
+        sets = [kind.item_type for kind in kinds if isinstance(kind, SETS)]
+        keys = [kind.key_type for kind in kinds if isinstance(kind, inspect.DictType)]
+        hashed = list(types_in((*sets, *keys)))
         self.is_raw = isinstance(type_info, inspect.RawType)  # the route's own work
-        hashed = [kind for outer in kinds for kind in types_in(hashed_type(outer))]
-        self.cost = 50 if any(isinstance(kind, COLLIDING) for kind in hashed) else 1
+        self.cost = COLLIDING_MEMBER if has(hashed, *COLLIDING) else 1
         # Numbers may come as strings. Where none is read, they are none: parcels have 20 digits.
-        self.reads_strings = any(isinstance(kind, inspect.FloatType) for kind in kinds) or any(
-            not isinstance(kind, (inspect.StrType, inspect.AnyType)) for kind in hashed
+        self.reads_strings = has(kinds, inspect.FloatType) or has(
+            hashed, inspect.IntType, inspect.DecimalType
         )
 
     def check(self, json: bytes, limit: int) -> None:
@@ -54,15 +58,19 @@ class WorkLimit:
         strings = json.count(b'"') // 2
         if strings > 2 * limit:  # a value is at most two, with its key
             return strings
-        pieces = json.split(b'"')
+        pieces = json.split(b'"')  # every second one is a string
         outside = b"".join(pieces[::2]).translate(None, b" \t\r\n")
         work = self.cost * (outside.count(b",") + outside.count(b"[") + outside.count(b"{"))
         if work > limit:
             return work
-        tokens = outside.translate(COMMAS).split(b",")
+        tokens = outside.translate(SEPARATORS).split(b",")
         tokens += pieces[1::2] if self.reads_strings else []
         long = [token for token in tokens if len(token) >= 20 or b"e" in token or b"E" in token]
-        return work + sum(COST + len(token) for token in long if COSTLY.fullmatch(token))
+        return work + COSTLY_NUMBER * sum(map(bool, map(COSTLY.fullmatch, long)))
+
+
+def has(kinds: list[Any], *wanted: type) -> bool:
+    return any(isinstance(kind, wanted) for kind in kinds)
 
 
 def types_in(kind: Any) -> Iterator[Any]:
@@ -76,10 +84,3 @@ def types_in(kind: Any) -> Iterator[Any]:
             seen.add(id(item))
             yield item
             left.extend(astuple(item))
-
-
-def hashed_type(kind: Any) -> Any:
-    """Return the type of which a set or a dict makes hashes, None for other types."""
-    if isinstance(kind, (inspect.SetType, inspect.FrozenSetType)):
-        return kind.item_type
-    return kind.key_type if isinstance(kind, inspect.DictType) else None
