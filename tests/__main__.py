@@ -14,6 +14,7 @@ from typing import IO
 Run = tuple["subprocess.Popen[bytes]", IO[str]]
 
 PROCESSES = 4
+LONGEST_RUN = 900  # seconds; a single test has its own limit in conftest.py
 FOLDER = Path(__file__).parent
 
 
@@ -34,10 +35,15 @@ def start(files: list[Path], stack: ExitStack) -> Run:
 
 def finish(process: "subprocess.Popen[bytes]", output: IO[str]) -> int:
     """Wait for pytest to end, print what it printed, and return its exit status."""
-    status = process.wait()
-    output.seek(0)
-    sys.stdout.write(output.read())
-    return status
+    try:
+        return process.wait(LONGEST_RUN)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        print(f"\n{process.args} did not end in {LONGEST_RUN} s:")
+        return 1
+    finally:
+        output.seek(0)
+        sys.stdout.write(output.read())
 
 
 if __name__ == "__main__":

@@ -10,13 +10,15 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import gevent
 import pytest
 
 ROOT = Path(__file__).parent.parent
+LONGEST_TEST = 120  # seconds, with what it starts and stops
 os.environ["ENV_FILE"] = os.devnull
 os.environ["LOG_DIR"] = tempfile.mkdtemp(prefix="pyserver-logs-")
 atexit.register(shutil.rmtree, os.environ["LOG_DIR"], ignore_errors=True)
@@ -62,6 +64,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Leave out what guards the template itself, unless it is asked for."""
     asked_for = any("template" in argument for argument in config.args)
     return True if collection_path.name == "template" and not asked_for else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, bool, bool]:
+    """Fail a test that hangs, where it hangs."""
+    with gevent.Timeout(LONGEST_TEST):
+        return (yield)
 
 
 @pytest.fixture
