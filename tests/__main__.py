@@ -39,7 +39,7 @@ def finish(process: "subprocess.Popen[bytes]", output: IO[str]) -> int:
         return process.wait(LONGEST_RUN)
     except subprocess.TimeoutExpired:
         process.kill()
-        print(f"\n{process.args} did not end in {LONGEST_RUN} s:")
+        print(f"\nthis did not end in {LONGEST_RUN} s:")
         return 1
     finally:
         output.seek(0)
