@@ -31,6 +31,7 @@ def service_with_orders(
     env = {
         **mariadb.env(),
         **redis_server.env(),
+        "MYSQL_HOST": "127.0.0.1",
         "MYSQL_PORT": proxy.port,
         "MYSQL_POOL_SIZE": 10,
         "MYSQL_POOL_TIMEOUT": 0.4,

@@ -29,7 +29,7 @@ class Schema:
         self.root, self.mariadb, self.database = root, mariadb, database
         self.folder = root / "conf/migrations"
         self.env = env
-        self.env.update(mariadb.env(), MYSQL_DATABASE=database)
+        self.env.update(mariadb.env(), MYSQL_HOST="127.0.0.1", MYSQL_DATABASE=database)
         for path in self.folder.iterdir():
             path.unlink()
         mariadb.run(
