@@ -13,6 +13,7 @@ import msgspec
 
 from conf.envfile import EnvFile
 from conf.setting import Secret, Setting, is_group, misspelt, settings_of
+from conf.url import read
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -41,7 +42,8 @@ def load(cls: type[T], environ: Mapping[str, str], env_file: EnvFile) -> T:
             return build(cls, values)
         except ValueError as error:  # of a __post_init__, which checks several settings together
             faults.append(str(error))
-    raise SettingsError("\n".join(["wrong settings:", *(f"  {fault}" for fault in faults)]))
+    lines = [f"  {fault}" for fault in dict.fromkeys(faults)]  # a URL's is that of many settings
+    raise SettingsError("\n".join(["wrong settings:", *lines]))
 
 
 def build(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
@@ -56,20 +58,48 @@ def build(cls: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
 
 
 def find(setting: Setting, environ: Mapping[str, str], env_file: EnvFile) -> Found:
-    """Find a setting's value: the environment wins over .env, .env over the default."""
+    """Find a setting's value: the environment wins over .env, .env over the default.
+
+    What its group's URL sets may not be given beside it, in whichever place.
+    """
+    name, found = setting.name, given(setting, environ, env_file)
+    if setting.url and (url := given(setting.url, environ, env_file)) and url.value:
+        parts, source = read_url(setting.url, url)
+        part = name.removeprefix(setting.url.name.removesuffix("URL"))
+        if found and part in parts:
+            raise SettingsError(f"{name}, {setting.url.name}: expected only one of them")
+        found = Found(parts[part], source) if parts.get(part) is not None else found
+    if found:
+        return Found(convert(setting, found.value, f"{name} in {found.source}"), found.source)
+    if setting.default is msgspec.NODEFAULT:
+        raise SettingsError(f"{name} is not set: expected {setting.expected}")
+    return Found(setting.default, "default")
+
+
+def given(setting: Setting, environ: Mapping[str, str], env_file: EnvFile) -> Found | None:
+    """Return a setting's text, or that of its file, as it stands in the first place that has it."""
     name = setting.name
     for place, texts in (("environment", environ), (".env", env_file.values)):
-        text, source = texts.get(name), place
+        text = texts.get(name)
         file = texts.get(f"{name}_FILE") if setting.is_secret else None
         if text is not None and file is not None:
             raise SettingsError(f"{name}, {name}_FILE: expected only one of them in {place}")
         if file is not None:
-            text, source = read_secret(file, f"{name}_FILE in {place}"), f"{name}_FILE in {place}"
+            source = f"{name}_FILE in {place}"
+            return Found(read_secret(file, source), source)
         if text is not None:
-            return Found(convert(setting, text, f"{name} in {place}"), source)
-    if setting.default is msgspec.NODEFAULT:
-        raise SettingsError(f"{name} is not set: expected {setting.expected}")
-    return Found(setting.default, "default")
+            return Found(text, place)
+    return None
+
+
+def read_url(setting: Setting, url: Found) -> tuple[dict[str, str | None], str]:
+    """Return what the URL of a group sets, and what to call that place."""
+    name, source = setting.name, url.source
+    source = source if source.startswith(name) else f"{name} in {source}"
+    try:
+        return read(setting.forms, url.value), source
+    except ValueError as error:
+        raise SettingsError(f"{source}: {error}") from None
 
 
 def read_secret(file: str, name: str) -> str:

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from conf import ROOT
 from conf.setting import Secret
+from conf.url import MYSQL_FORMS, REDIS_FORMS
 
 Text = Annotated[str, Meta(min_length=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -92,6 +93,9 @@ class Server(Struct, frozen=True, kw_only=True):
 class MySQL(Struct, frozen=True, kw_only=True):
     """MySQL or MariaDB; not used without a host."""
 
+    url: Annotated[Secret, MYSQL_FORMS, "MySQL's URL, in place of host, port, user and so on"] = (
+        Secret("")
+    )
     host: Annotated[
         str, host_or_socket, "MySQL's host or Unix socket; MySQL is not used without one"
     ] = ""
@@ -119,6 +123,9 @@ class MySQL(Struct, frozen=True, kw_only=True):
 class Redis(Struct, frozen=True, kw_only=True):
     """Redis; not used without a host."""
 
+    url: Annotated[Secret, REDIS_FORMS, "Redis's URL, in place of host, port, user and so on"] = (
+        Secret("")
+    )
     host: Annotated[str, host_name, "Redis's host; Redis is not used without one"] = ""
     port: Annotated[Port, "Redis's port"] = 6379
     password: Annotated[Secret, "Redis's password"] = Secret("")

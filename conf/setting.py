@@ -2,7 +2,8 @@
 
 A field is a setting and named in capitals; a field that is a Struct is a group, whose name stands
 before those of its fields. A type may hold a function that checks the value, and raises
-ValueError("expected ...").
+ValueError("expected ..."). The first field of a group may be `url`, which sets others of it: its
+type holds the forms that conf/url.py reads.
 """
 
 import re
@@ -12,6 +13,8 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Struct
+
+from conf.url import Form
 
 LIMITS = {
     "ge": "at least",
@@ -37,13 +40,22 @@ class Secret(str):
 
 
 class Setting(NamedTuple):
-    """What can be set: its NAME, its type, the same with limits, its meaning, and its default."""
+    """What can be set: its NAME, its type, the same with limits, its meaning, and its default.
+
+    `url` is the setting of its group that may set it too.
+    """
 
     name: str
     type: Any
     hint: Any
     meaning: str
     default: Any
+    url: Any = None
+
+    @property
+    def forms(self) -> dict[str, Form]:
+        """The forms of a `url`."""
+        return next(extra for extra in get_args(self.hint) if isinstance(extra, dict))
 
     @property
     def is_secret(self) -> bool:
@@ -75,6 +87,7 @@ def is_group(field: Any) -> bool:
 
 def settings_of(cls: type[Struct], prefix: str = "") -> Iterator[Setting]:
     """Yield the settings of a class and of its groups."""
+    url = None
     for field in msgspec.structs.fields(cls):
         name = prefix + field.name.upper()
         if is_group(field):
@@ -84,7 +97,9 @@ def settings_of(cls: type[Struct], prefix: str = "") -> Iterator[Setting]:
             meanings = [extra for extra in extras if isinstance(extra, str)]
             if not meanings:
                 raise TypeError(f'{cls.__name__}.{field.name}: expected Annotated[type, "meaning"]')
-            yield Setting(name, kind, field.type, meanings[0], field.default)
+            setting = Setting(name, kind, field.type, meanings[0], field.default, url)
+            url = setting if field.name == "url" else url
+            yield setting
 
 
 def names_of(cls: type[Struct]) -> set[str]:

@@ -38,9 +38,15 @@ def lock() -> TextIO:
     return file
 
 
-def configured(name: str) -> bool:
-    """Return whether a setting is given; a fault in .env is told by the service itself."""
-    return bool(os.environ.get(name, read_env_file().values.get(name)))
+def configured(*names: str) -> bool:
+    """Return whether one of them is given; a fault in .env is told by the service itself."""
+    given = {**read_env_file().values, **os.environ}
+    return any(given.get(name) for name in names)
+
+
+def has_server(prefix: str) -> bool:
+    """Return whether the settings with this prefix lead to a server."""
+    return configured(f"{prefix}_HOST", f"{prefix}_URL", f"{prefix}_URL_FILE")
 
 
 def environment() -> dict[str, str]:
@@ -63,7 +69,7 @@ def servers(running: list[LocalServer]) -> Iterator[dict[str, str]]:
 
     Meanwhile .dev/env holds these settings, for `sh run.sh migrate`.
     """
-    needed = [cls for cls in SERVERS if not configured(f"{cls.prefix}_HOST")]
+    needed = [cls for cls in SERVERS if not has_server(cls.prefix)]
     ensure_installed(*(program for cls in needed for program in cls.programs))
     settings: dict[str, str] = {}
     with ExitStack() as stack:
@@ -83,7 +89,7 @@ def servers(running: list[LocalServer]) -> Iterator[dict[str, str]]:
 
 def migrate(env: dict[str, str]) -> None:
     """Apply what is pending to the MariaDB of our own; any other one is not ours to change."""
-    if not configured("MYSQL_HOST"):
+    if not has_server("MYSQL"):
         command = ["sh", "run.sh", "migrate"]
         subprocess.run(command, cwd=ROOT, env=env, check=False, start_new_session=True)
 
