@@ -9,6 +9,7 @@ from conf.envfile import EnvFile
 from conf.environ import SettingsError, load
 from conf.setting import settings_of
 from conf.settings import Settings
+from tests.support.required import required_settings
 from tests.support.service import Service
 
 SECRET = "hunter2"
@@ -22,7 +23,7 @@ def said(service: Service, *arguments: str, **env: str) -> str:
         cwd=service.root,
         text=True,
         capture_output=True,
-        env={**env},
+        env=required_settings() | env,
     )
     return done.stdout + done.stderr
 
@@ -65,7 +66,8 @@ def test_a_host_is_a_name_or_an_address_and_nothing_else(name: str, value: str) 
     "value", ["db", "db_1.example.", "127.0.0.1", "::1", "fe80::1%eth0", "dä.de"]
 )
 def test_what_is_a_host_is_taken(value: str) -> None:
-    assert load(Settings, {"MYSQL_HOST": value}, EnvFile({}, [])).mysql.host == value
+    env = required_settings() | {"MYSQL_HOST": value}
+    assert load(Settings, env, EnvFile({}, [])).mysql.host == value
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from tests.support.dev import Dev
 from tests.support.processes import alive, processes_in
 from tests.support.service import Service, wait_until
-from tests.support.stranger import as_stranger, attack, needs_root
+from tests.support.stranger import STRANGER, as_stranger, attack, needs_root
 from utils.dev.commands import spawn
 
 CONNECT = """
@@ -118,7 +118,7 @@ def test_a_pid_file_of_another_user_is_refused(
 ) -> None:
     file = tmp_path / "pid"
     file.write_text(str(neighbour.pid))
-    os.chown(file, 65534, 65534)
+    os.chown(file, STRANGER, STRANGER)
     with file.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(PermissionError, match="belongs to another user"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.logs import LINE, record
-from tests.support.stranger import NOBODY, as_stranger, needs_root
+from tests.support.stranger import STRANGER, as_stranger, needs_root
 from utils.log.daily import DailyFile
 
 
@@ -154,7 +154,7 @@ def test_files_of_others_are_not_removed(file: DailyFile, folder: Path, name: st
 def test_files_of_other_users_are_not_removed(file: DailyFile, folder: Path) -> None:
     folder.mkdir()
     other = aged(folder / "service-2026-01-01.log", 8)
-    os.chown(other, 65534, 65534)
+    os.chown(other, STRANGER, STRANGER)
     file.emit(record("x"))
     assert other.exists()
 
@@ -194,7 +194,7 @@ def test_a_log_that_somebody_else_put_there_gets_no_line(
         victim.write_text("precious")
         Path(name).chmod(0o755)
         folder.mkdir()
-        os.chown(folder, 0, NOBODY)  # of a group whose members may write to it
+        os.chown(folder, 0, STRANGER)  # of a group whose members may write to it
         folder.chmod(0o770)
         handler = DailyFile(folder, "service", keep_days=7)
         plant(folder / time.strftime("service-%Y-%m-%d.log"), victim)

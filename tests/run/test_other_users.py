@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.processes import processes_in
 from tests.support.service import Service
-from tests.support.stranger import NOBODY, as_stranger, attack, needs_root, start_as_stranger
+from tests.support.stranger import STRANGER, as_stranger, attack, needs_root, start_as_stranger
 
 PLANT = """
 import os, sys
@@ -94,7 +94,7 @@ def test_a_folder_of_another_user_is_refused_by_every_verb(
         assert "Traceback" not in done.stderr
         assert "taken belongs to another user" in done.stderr
     assert victim.read_text() == "precious"
-    assert {path.lstat().st_uid for path in folder.rglob("*")} == {NOBODY}
+    assert {path.lstat().st_uid for path in folder.rglob("*")} == {STRANGER}
     assert processes_in(open_service.folder) == {}
 
 
@@ -204,4 +204,4 @@ def test_root_is_told_what_it_risks(service: Service) -> None:
     words = "pyserver runs as root, and so does any fault in it"
     assert service.sh("start", check=True).stderr.count(words) == 1
     assert service.log().count(words) == 1
-    assert NOBODY not in {path.stat().st_uid for path in service.folder.rglob("*")}
+    assert STRANGER not in {path.stat().st_uid for path in service.folder.rglob("*")}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-NOBODY = 65534
+STRANGER = 54_321  # a user id that no account has: a clone may belong to "nobody"
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can run a process as another user"
@@ -55,8 +55,8 @@ def start_as_stranger(code: str, *arguments: str) -> "subprocess.Popen[str]":
     """Start Python code as another user, who is in no group of ours."""
     return subprocess.Popen(
         [python(), "-c", code, *arguments],
-        user=NOBODY,
-        group=NOBODY,
+        user=STRANGER,
+        group=STRANGER,
         extra_groups=[],
         cwd="/",
         env={},

@@ -23,6 +23,7 @@ class Clone:
         shutil.copytree(ROOT, self.root, ignore=self.ignore)
         self.env = {name: os.environ[name] for name in os.environ if not name.startswith(OWN)}
         self.env |= {"VENV": sys.prefix, "LOG_DIR": str(folder / "logs")}
+        del self.env["SERVICE_NAME"]  # a clone may have another one
 
     def ignore(self, folder: str, names: list[str]) -> set[str]:
         ignored = shutil.ignore_patterns(*NOT_CLONED)(folder, names)

@@ -115,7 +115,7 @@ def delete_imports_that_the_check_calls_unused(clone: Clone) -> None:
 
 def test_a_clone_of_somebody_s_own_passes_the_tests(clone: Clone) -> None:
     (clone.root / "README.md").write_text("# Orders\n")
-    (clone.root / "models.py").write_text("class Shop:\n    name = 'north'\n")
+    (clone.root / "models.py").write_text('class Shop:\n    name = "north"\n')
     (clone.root / "Dockerfile").write_text("FROM scratch\n")
     clone.edit("api.py", "from utils.web", "import models  # noqa: F401\nfrom utils.web")
     (settings,) = re.findall(r"```python\n(.*?class Settings.*?)```", OPERATION, re.DOTALL)
