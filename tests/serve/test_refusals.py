@@ -120,4 +120,4 @@ def test_headers_that_only_a_proxy_may_set_are_not_believed(running: Service, he
     answer = reply(running, data + b'{"order_id":1}')
     assert answer.status == 200
     assert answer.headers["X-Request-ID"] != "x"
-    assert answer.headers["Server"] == "gunicorn"  # and no version
+    assert "Server" not in answer.headers

@@ -11,6 +11,7 @@ import gevent
 from gevent.lock import Semaphore
 from gevent.pool import Group
 from gevent.select import select
+from gunicorn.http import wsgi
 from gunicorn.workers.ggevent import GeventWorker
 
 from conf.current import settings
@@ -33,6 +34,14 @@ class Stage(IntEnum):
     DRAINING = 3
 
 
+class Response(wsgi.Response):
+    """gunicorn's, but for the header that tells which server this is."""
+
+    def default_headers(self) -> list[str]:
+        headers: list[str] = super().default_headers()
+        return [header for header in headers if not header.startswith("Server: ")]
+
+
 class Worker(GeventWorker):
     """gunicorn's gevent worker with an accept loop, connections and a stop of its own.
 
@@ -47,6 +56,7 @@ class Worker(GeventWorker):
         self.free = Semaphore(self.cfg.worker_connections)
         self.retiring = False
         self.give_up_at = float("inf")
+        wsgi.Response = Response  # gunicorn has no setting for it
         super().init_process()
 
     @property
