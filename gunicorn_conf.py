@@ -14,8 +14,9 @@ from conf.current import settings
 from conf.setting import unknown_names
 from conf.settings import Settings
 from utils import context, log
-from utils.serve import address, arbiter, state
+from utils.serve import address, arbiter, loading, state
 
+loading.check_kept()
 log.check()  # here, for `restart` and `reload` ask --check-config before they stop anything
 
 bind = address.bind()

@@ -309,6 +309,7 @@ stop() {
 
 reload() {
     find_python
+    remind
     take
     running || die "$name is not running"
     is_up || die "$name is starting or stopping (pid $pid)"

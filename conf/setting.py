@@ -25,6 +25,7 @@ LIMITS = {
     "max_length": "of a length of at most",
     "pattern": "of the form",
 }
+NAME = re.compile(r"[\w.-]+")  # what is less like a name may be a secret in the wrong place
 # What Kubernetes puts into the environment for a Service that is called mysql or redis.
 SERVICE_LINK = re.compile(r"\w+_SERVICE_(HOST|PORT)\w*|\w+_PORT(_\d+_\w+)?")
 
@@ -108,18 +109,23 @@ def names_of(cls: type[Struct]) -> set[str]:
     return {s.name for s in settings} | {f"{s.name}_FILE" for s in settings if s.is_secret}
 
 
+def prefixes_of(cls: type[Struct]) -> tuple[str, ...]:
+    return tuple(f"{f.name.upper()}_" for f in msgspec.structs.fields(cls) if is_group(f))
+
+
 def unknown_names(cls: type[Struct], given: Iterable[str]) -> list[str]:
     """Return the names that begin as those of a group do, MYSQL_ for one, and set nothing."""
-    prefixes = tuple(f"{f.name.upper()}_" for f in msgspec.structs.fields(cls) if is_group(f))
-    unknown = sorted(filter(str.isidentifier, set(given) - names_of(cls)))
-    return [n for n in unknown if n.startswith(prefixes) and not SERVICE_LINK.fullmatch(n)]
+    unknown = sorted(filter(NAME.fullmatch, set(given) - names_of(cls)))
+    return [n for n in unknown if n.startswith(prefixes_of(cls)) and not SERVICE_LINK.fullmatch(n)]
 
 
 def misspelt(cls: type[Struct], given: Iterable[str]) -> Iterator[str]:
     """Yield a line for each name of an .env file that looks like a setting and is none."""
-    names, unknown = names_of(cls), unknown_names(cls, map(str.upper, given))
-    for name in sorted(filter(str.isidentifier, set(given) - names)):
-        nearest = get_close_matches(name.upper(), names, n=1, cutoff=0.75)
-        if nearest or name.upper() in unknown:
-            hint = f"did you mean {nearest[0]}?" if nearest else "see sh run.sh config"
+    names = names_of(cls)
+    for name in sorted(filter(NAME.fullmatch, set(given) - names)):
+        word = re.sub("[.-]", "_", name.upper())
+        nearest = [prefix + word for prefix in prefixes_of(cls) if prefix + word in names]
+        nearest = nearest or get_close_matches(word, names, n=1, cutoff=0.75)
+        if nearest or unknown_names(cls, [word]):
+            hint = f"did you mean {' or '.join(nearest)}?" if nearest else "see sh run.sh config"
             yield f".env: {name} is no setting; {hint}"

@@ -1,12 +1,14 @@
 """While `sh run.sh dev` runs: what it prints is true, and the other verbs know of it."""
 
 import subprocess
+from collections.abc import Callable
 
 import pytest
 
 from tests.support.dev import Dev
 from tests.support.logs import LINE
 from tests.support.processes import processes_in
+from tests.support.service import Service
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,19 @@ def test_a_second_dev_is_refused(shared: Dev) -> None:
     second = shared.service.sh("dev")
     assert (second.returncode, second.stderr) == (1, "sh run.sh dev is running here already\n")
     assert processes_in(shared.service.root) == before
+
+
+def test_a_dev_beside_a_running_service_starts_nothing(
+    make_service: Callable[..., Service],
+) -> None:
+    service = make_service()
+    service.sh("start", check=True)
+    service.env["RUN_DIR"] = "run"
+    done = service.sh("dev")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"cannot listen on 127.0.0.1:{service.port}: address already")
+    assert done.stdout == ""
+    assert [path.name for path in (service.root / ".dev").iterdir()] == ["lock"]
 
 
 def test_status_knows_of_dev(shared: Dev) -> None:

@@ -64,6 +64,74 @@ def test_new_code_and_settings_of_every_layer_are_taken(service: Service) -> Non
     assert len(service.workers()) == 2
 
 
+def test_settings_that_need_a_restart_are_refused(service: Service) -> None:
+    usual = f"SERVER_PORT={service.env.pop('SERVER_PORT')}\n"
+    env_file = service.root / ".env"
+    env_file.write_text(usual)
+    service.sh("start", check=True)
+    before = service.workers()
+    for name, value in (
+        ("SERVER_PORT", "10002"),
+        ("SERVER_IP", "0.0.0.0"),
+        ("SERVER_SOCKET", "run/socket"),
+        ("SERVER_SOCKET_MODE", "600"),
+    ):
+        env_file.write_text(f"{usual}{name}={value}\nWORKERS=3\n")
+        done = service.sh("reload")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"a new {name} needs a restart\n"
+            "run.sh: reload refused; the running service is untouched\n"
+        )
+        assert service.workers() == before
+    assert service.request()[0] == 200
+    env_file.write_text(f"{usual}WORKERS=3\nSERVICE_NAME=shop\n")
+    del service.env["SERVICE_NAME"]
+    service.sh("reload", check=True)
+    assert len(service.workers()) == 3
+
+
+@pytest.mark.parametrize(("name", "value"), [("SERVER_PORT", "10002"), ("RUN_DIR", "elsewhere")])
+def test_a_bare_hup_with_a_setting_that_needs_a_restart_is_refused_too(
+    service: Service, name: str, value: str
+) -> None:
+    (service.root / ".env").write_text(f"{name}={service.env.pop(name)}\n")
+    service.sh("start", check=True)
+    before = service.workers()
+    (service.root / ".env").write_text(f"{name}={value}\n")
+    os.kill(service.pid, signal.SIGHUP)
+    wait_until(lambda: f"reload refused: a new {name} needs a restart" in service.log("error"))
+    assert service.workers() == before
+    assert service.request()[0] == 200
+
+
+def test_the_log_has_the_reason_of_a_refusal_as_a_traceback_without_foreign_frames(
+    service: Service,
+) -> None:
+    service.sh("start", check=True)
+    service.edit("api.py", "import random", "import random\n\n1 / 0\n")
+    service.sh("reload")
+    (head, *trace) = service.log("error").splitlines()
+    assert head.endswith("reload refused: ZeroDivisionError: division by zero")
+    assert trace[:2] == [
+        "  | Error while loading the application:",
+        "  | Traceback (most recent call last):",
+    ]
+    frames = [line for line in trace if line.startswith('  |   File "')]
+    assert [frame.split('"')[1] for frame in frames] == [
+        str(service.root / name) for name in ("app.py", "server.py", "api.py")
+    ]
+    assert "1 / 0" in "".join(trace)
+
+
+def test_a_changed_list_of_packages_is_told(service: Service) -> None:
+    service.sh("start", check=True)
+    with (service.root / "requirements.txt").open("a") as file:
+        file.write("six==1.17.0\n")
+    done = service.sh("reload", check=True)
+    assert done.stderr.startswith("requirements.txt has changed since its lock was made")
+
+
 def test_new_packages_are_left_to_a_restart(service: Service) -> None:
     service.sh("start", check=True)
     before = service.workers()

@@ -33,16 +33,16 @@ def test_supervise_starts_a_service_that_supervisord_keeps_up(supervisor: Superv
 def test_supervisorctl_commands_the_service(supervisor: Supervisor) -> None:
     first = supervisor.await_service()
     workers = supervisor.service.workers()
-    supervisor.ctl("signal", "HUP", "pyserver")
+    supervisor.ctl("signal", "HUP", "service")
     wait_until(lambda: not set(supervisor.service.workers()) & set(workers))
     assert supervisor.await_service() == first
-    supervisor.ctl("restart", "pyserver")
+    supervisor.ctl("restart", "service")
     second = supervisor.await_service()
     assert second != first
-    assert "stopped" in supervisor.ctl("stop", "pyserver")
+    assert "stopped" in supervisor.ctl("stop", "service")
     assert not alive(second)
     assert supervisor.service.sh("status").returncode == 3
-    supervisor.ctl("start", "pyserver")
+    supervisor.ctl("start", "service")
     assert supervisor.await_service() != second
 
 

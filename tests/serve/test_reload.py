@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 
 from tests.serve.conftest import Gated
 from tests.support.processes import alive
@@ -76,16 +75,3 @@ def test_a_stop_does_not_wait_for_the_check_of_a_reload(gated: Gated) -> None:
     wait_until((gated.root / "checked").exists)
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not alive(pid), 15)
-
-
-def test_a_new_address_is_left_to_a_restart(gated: Gated) -> None:
-    del gated.env["SERVER_PORT"]
-    (gated.root / ".env").write_text(f"SERVER_PORT={gated.port}\n")
-    gated.sh("start", check=True)
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        (gated.root / ".env").write_text(f"SERVER_PORT={other.getsockname()[1]}\nWORKERS=3\n")
-        gated.sh("reload", check=True)
-        assert gated.request()[0] == 200
-        assert len(gated.workers()) == 3
-        assert "a new address needs a restart" in gated.log()

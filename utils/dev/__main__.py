@@ -18,6 +18,8 @@ from utils.dev.servers import LocalServer, MariaDB, Redis
 from utils.dev.service import Service
 from utils.dev.watcher import modified_times
 from utils.files import make_folder, open_file, write_file
+from utils.serve import state
+from utils.serve.locks import holder
 
 DEV = ROOT / ".dev"
 SERVERS: tuple[type[LocalServer], ...] = (MariaDB, Redis)
@@ -36,6 +38,16 @@ def lock() -> TextIO:
     except OSError as error:
         raise SystemExit(f"cannot use {DEV}: {error.strerror}") from None
     return file
+
+
+def check_address() -> None:
+    """Exit if others listen where the service is to, which may be what a killed dev left."""
+    try:
+        from utils.serve.address import check  # noqa: PLC0415  it exits at a wrong setting,
+    except SystemExit:  # which the service itself tells, until it is right
+        return
+    left = state.read(DEV / "run") if holder(DEV / "run/master") else None
+    check(left.address if left else "")
 
 
 def configured(*names: str) -> bool:
@@ -121,6 +133,7 @@ def main() -> None:
         signal.signal(number, lambda number, _: stopping.append(number))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     with lock(), ExitStack() as stack:
+        check_address()
         service = Service({**environment(), **stack.enter_context(servers(running))})
         stack.callback(service.stop)
         migrate(service.env)

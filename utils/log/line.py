@@ -59,8 +59,10 @@ class LineFormatter(logging.Formatter):
         return f"{clock}.{int(created % 1 * 1000):03d}{zone}"
 
     def traceback(self, record: logging.LogRecord) -> str:
+        """Return the lines below the head; `trace` is that of another process."""
         text = self.formatException(record.exc_info) if record.exc_info else ""
-        return f"{text}\n{record.stack_info}".strip("\n") if record.stack_info else text
+        texts = (text, record.stack_info, getattr(record, "trace", ""))
+        return "\n".join(filter(None, texts)).strip("\n")
 
     def format(self, record: logging.LogRecord) -> str:
         head = escape_unprintable(

@@ -2,8 +2,6 @@
 
 import gc
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +14,7 @@ from gunicorn.sock import close_sockets
 from conf.current import settings
 from utils.files import write_file
 from utils.log import bound_console
+from utils.serve import loading
 from utils.serve.state import State, client_address
 from utils.serve.worker import Stage
 
@@ -37,8 +36,9 @@ class Arbiter(gunicorn.arbiter.Arbiter):
 
     def handle_hup(self) -> None:
         """Reload, unless the new code or settings do not load: gunicorn would stop (#2595)."""
-        if reason := self.check():
-            self.log.error("reload refused: %s", reason)
+        if reason := loading.fault(self.timeout, lambda: bool(self.stop_signal)):
+            *trace, last = reason.split("\n")
+            self.log.error("reload refused: %s", last, extra={"trace": "\n".join(trace)})
             self.write("refused", reason)
         elif not self.stop_signal:
             self.reloads += 1
@@ -59,19 +59,6 @@ class Arbiter(gunicorn.arbiter.Arbiter):
         for _ in range(self.num_workers):
             self.spawn_worker()
         self.manage_workers()
-
-    def check(self) -> str:
-        """Load code and settings in a process of its own; return what is wrong with them."""
-        command = [sys.executable, "-m", "gunicorn", "--check-config", *sys.argv[1:]]
-        deadline = time.monotonic() + self.timeout
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-            while time.monotonic() < deadline and not self.stop_signal:
-                with suppress(subprocess.TimeoutExpired):
-                    errors = process.communicate(timeout=0.1)[1]
-                    status = process.returncode
-                    return f"exit status {status}\n{errors}" if status else ""
-            process.kill()
-        return "" if self.stop_signal else f"no end after {self.timeout} seconds"
 
     def manage_workers(self) -> None:
         """Start missing workers, and retire surplus ones once their successors serve."""
@@ -103,7 +90,7 @@ class Arbiter(gunicorn.arbiter.Arbiter):
     def publish(self) -> None:
         """Write the state file when the state has changed."""
         state = State(
-            name=settings.service_name,
+            name=self.cfg.proc_name,
             pid=self.pid,
             started=self.started,
             reloads=self.reloads,
