@@ -53,7 +53,6 @@ def test_a_dev_beside_a_running_service_starts_nothing(
 ) -> None:
     service = make_service()
     service.sh("start", check=True)
-    service.env["RUN_DIR"] = "run"
     done = service.sh("dev")
     assert done.returncode == 1
     assert done.stderr.startswith(f"cannot listen on 127.0.0.1:{service.port}: address already")

@@ -95,10 +95,12 @@ def test_settings_that_need_a_restart_are_refused(service: Service) -> None:
 def test_a_bare_hup_with_a_setting_that_needs_a_restart_is_refused_too(
     service: Service, name: str, value: str
 ) -> None:
-    (service.root / ".env").write_text(f"{name}={service.env.pop(name)}\n")
+    usual = service.env.pop(name)
+    (service.root / ".env").write_text(f"{name}={usual}\n")
     service.sh("start", check=True)
     before = service.workers()
     (service.root / ".env").write_text(f"{name}={value}\n")
+    service.env[name] = usual  # run.sh finds the service by it
     os.kill(service.pid, signal.SIGHUP)
     wait_until(lambda: f"reload refused: a new {name} needs a restart" in service.log("error"))
     assert service.workers() == before
@@ -155,8 +157,8 @@ def test_it_needs_a_service_that_serves(service: Service) -> None:
     done = service.sh("reload")
     assert done.returncode == 1
     assert done.stderr == f"run.sh: pyserver is starting or stopping (pid {process.pid})\n"
-    process.kill()
-    process.wait()
+    process.terminate()
+    process.wait(60)
 
 
 def test_it_returns_while_an_old_request_goes_on(service: Service) -> None:
