@@ -66,15 +66,20 @@ ended() { ! kill -0 "$1" 2>/dev/null; }
 # running service keeps its own until it is restarted. Its file `installed` comes last and lists
 # the Python and the checksums of the locks; a folder without it was never finished.
 
-# The numeric user that a folder belongs to.
+# The numeric user that a folder belongs to, or `everybody` who may write to it.
 # shellcheck disable=SC2012  # the name stands behind what is read
-owner() { ls -ldn -- "$1/." | { read -r _ _ uid _ && say "$uid"; }; }
+owner() {
+    ls -ldn -- "$1/." | {
+        read -r mode _ uid _
+        case $mode in ????????w*) say everybody ;; *) say "$uid" ;; esac
+    }
+}
 
 find_python() {
     if [ -d "$VENV" ]; then # what is in it is executed here, before utils/files.py can look
         case " 0 $(id -u) $(owner "$root") " in
             *" $(owner "$VENV") "*) ;;
-            *) die "$VENV belongs to another user" ;;
+            *) die "$VENV belongs to another user, or everybody may write to it" ;;
         esac
     fi
     PYTHON=${PYTHON:-$(command -v "$VENV/bin/python" || say python3)}
@@ -258,14 +263,24 @@ $supervisor
 END
     said=$(ctl pid 2>&1) && return
     case $said in *"no such file"* | *"refused connection"*) return 1 ;; esac # it is gone
-    die "cannot ask the supervisord at $server: $said"
+    die "cannot ask the supervisord at $server: $(plain "$said")"
 }
 
 ctl() { # supervisorctl itself would wait for ever
     "$py" -c "import socket; socket.setdefaulttimeout($((grace * 2 + 120)))
 from supervisor.supervisorctl import main; main()" -s "$server" "$@"
 }
-ask() { said=$(ctl "$1" "$program" 2>&1) || die "supervisord cannot $1 $program: $said"; }
+# Have it done, unless something else answers at that address by now: then what ran still does.
+ask() {
+    running || pid=
+    before=$pid
+    said=$(ctl "$1" "$program" 2>&1) || die "supervisord cannot $1 $program: $(plain "$said")"
+    ! running || [ "$pid" != "$before" ] ||
+        die "the supervisord at $server cannot $1 $name (pid $pid), which is not its own"
+}
+
+# Another process' words without what would command a terminal.
+plain() { say "$1" | LC_ALL=C tr -c '\n -~' '?'; }
 
 # Start what does not run, or stop and start it, by the verb for supervisord.
 bring_up() {

@@ -181,6 +181,9 @@ def test_a_file_is_put_in_the_place_of_whatever_was_there(tmp_path: Path) -> Non
 def test_what_is_shown_of_a_file_commands_no_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "file").write_bytes(b"before\nm\xc3\xbcde \x1b[2J\xc2\x9b\xe2\x80\xae\xff\r\n")
-    show(str(tmp_path / "file"), "7")
+    file = tmp_path / "file"
+    file.touch(0o640)
+    file.write_bytes(b"before\nm\xc3\xbcde \x1b[2J\xc2\x9b\xe2\x80\xae\xff\r\n")
+    show(str(file), "7")
+    assert file.stat().st_mode & 0o777 == 0o640
     assert capsys.readouterr().out == "müde \\x1b[2J\\x9b\\u202e\ufffd\n\n".replace("\n\n", "\n")

@@ -85,9 +85,9 @@ def open_file(path: Path | str, flags: int, mode: int = PRIVATE) -> int:
     return fd
 
 
-def read_file(path: Path | str, start: int = 0) -> str:
+def read_file(path: Path | str, start: int = 0, mode: int = PRIVATE) -> str:
     """Return the text of a file of ours from this byte on; raises OSError."""
-    with os.fdopen(open_file(path, os.O_RDONLY), "rb") as file:
+    with os.fdopen(open_file(path, os.O_RDONLY, mode), "rb") as file:
         file.seek(start)
         return file.read().decode(errors="replace")
 
@@ -103,7 +103,7 @@ def write_file(path: Path, text: str) -> None:
 
 def show(path: str, start: str = "0") -> None:
     """Print the last lines of a file: escape sequences would command the terminal."""
-    for line in read_file(path, int(start)).splitlines()[-40:]:
+    for line in read_file(path, int(start), LOG).splitlines()[-40:]:
         print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))  # noqa: T201
 
 

@@ -4,7 +4,9 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -129,6 +131,68 @@ def test_a_supervisord_that_does_not_answer_is_not_waited_for_without_limit(
         done = service.sh("stop")
     assert done.returncode == 1
     assert f"cannot ask the supervisord at {server}" in done.stderr
+
+
+def test_an_environment_that_everybody_may_write_to_is_not_executed(service: Service) -> None:
+    bin_folder = service.folder / "venv/bin"
+    bin_folder.mkdir(parents=True)
+    (bin_folder / "python").write_text(f"#!/bin/sh\ntouch '{service.folder}/executed'\n")
+    (bin_folder / "python").chmod(0o755)
+    bin_folder.parent.chmod(0o777)
+    service.env["VENV"] = str(bin_folder.parent)
+    done = service.sh("status")
+    assert (done.returncode, "everybody may write to it" in done.stderr) == (1, True)
+    assert not (service.folder / "executed").exists()
+
+
+ANSWERS = {"getVersion": "<string>3.0</string>", "getPID": "<int>1</int>"}
+DONE = "<boolean>1</boolean>"
+
+
+class Rogue(BaseHTTPRequestHandler):
+    """Answers as a supervisord that does whatever it is asked to."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        method = body.partition("supervisor.")[2].partition("<")[0]
+        value = ANSWERS.get(method, DONE)
+        params = f"<params><param><value>{value}</value></param></params>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/xml")
+        self.end_headers()
+        self.wfile.write(f"<methodResponse>{params}</methodResponse>".encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Rude(Rogue):
+    """Refuses with words that command a terminal."""
+
+    def do_POST(self) -> None:
+        self.send_response(500, "\x1b]0;title\x07\x9b2J")
+        self.end_headers()
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [(Rogue, "cannot stop pyserver (pid "), (Rude, "cannot ask the supervisord at http://127")],
+)
+def test_who_has_the_address_of_a_supervisord_that_is_gone_is_not_believed(
+    service: Service, handler: type[Rogue], words: str
+) -> None:
+    service.sh("start", check=True)
+    with HTTPServer(("127.0.0.1", 0), handler) as rogue:
+        Thread(target=rogue.serve_forever, args=(0.01,)).start()
+        file = service.folder / "run/supervisor"
+        file.write_text(f"service:service\nhttp://127.0.0.1:{rogue.server_port}\n")
+        done = [service.sh(verb) for verb in ("stop", "restart")]
+        rogue.shutdown()
+    file.unlink()
+    assert [each.returncode for each in done] == [1, 1]
+    assert words in done[0].stderr
+    assert all((each.stdout + each.stderr).replace("\n", "").isprintable() for each in done)
+    assert service.request()[0] == 200
 
 
 @needs_root

@@ -59,6 +59,13 @@ def test_a_unix_socket_needs_a_folder_and_nobody_who_listens(tmp_path: Path) -> 
     assert "no socket" in unix_fault(tmp_path)
 
 
+def test_a_unix_socket_that_every_user_may_exchange_is_refused(tmp_path: Path) -> None:
+    for mode, words in ((0o777, "every user may exchange"), (0o1777, ""), (0o770, "")):
+        tmp_path.chmod(mode)
+        assert unix_fault(tmp_path / "socket").startswith(words)
+        assert bool(words) == bool(unix_fault(tmp_path / "socket"))
+
+
 def test_a_port_that_is_freed_soon_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([address.IN_USE, address.IN_USE, ""])
     monkeypatch.setattr(address, "fault", lambda: next(answers))

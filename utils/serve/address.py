@@ -8,12 +8,14 @@ has to know before it stops what runs. OWN is the address of that, which it may 
 import errno
 import os
 import socket
+import stat
 import sys
 import time
 from pathlib import Path
 
 from conf import ROOT
 from conf.current import settings
+from utils.files import STICKY
 
 PATIENCE = 2.0  # seconds: the workers of a master that was killed listen for one more
 IN_USE = "address already in use; set SERVER_PORT to another port or SERVER_SOCKET to another path"
@@ -52,6 +54,8 @@ def fault() -> str:
 def unix_fault(path: Path) -> str:
     if not os.access(path.parent, os.W_OK):
         return "its folder does not exist or cannot be written"
+    if path.parent.stat().st_mode & STICKY == stat.S_IWOTH:  # and listen in our place
+        return "every user may exchange what is in its folder"
     if path.exists() and not path.is_socket():
         return "this file is no socket"
     with socket.socket(socket.AF_UNIX) as client:  # left by a killed process, nobody listens on it
