@@ -376,14 +376,14 @@ supervise() {
 # Become a module of the environment, which stays as long as this runs.
 module() { exec "$self" -m "$locks" use "$home" "$py" -m "$@"; }
 
-# Run the migrations; without a MYSQL_HOST those of the MariaDB that `sh run.sh dev` has running.
+# Run the migrations; without a MYSQL_HOST those of the server that `sh run.sh dev` has running.
 migrate() {
     prepare
     host=$("$py" -m conf MYSQL_HOST) || exit 1
     trap '' INT # until it listens itself: Python would answer with a traceback of its imports
     if [ -z "$host" ] && [ -f .dev/env ]; then
         held .dev/lock || { warn "MYSQL_HOST is not set, and sh run.sh dev is not running" && exit 1; }
-        warn "MYSQL_HOST is not set: this is the MariaDB of sh run.sh dev"
+        warn "MYSQL_HOST is not set: this is the server of sh run.sh dev"
         exec "$self" -m "$locks" dev .dev/env \
             "$self" -m "$locks" use "$home" "$py" -m utils.mysql.migrations "$@"
     fi
@@ -394,7 +394,7 @@ tests() {
     # Before anything is installed: this needs no packages, and takes no time.
     if [ $# -eq 0 ]; then find_python && "$PYTHON" -m tests.support.programs || exit 1; fi
     prepare tests/requirements.lock
-    [ $# -gt 0 ] || module tests
+    case "$*" in "" | --mysql) module tests "$@" ;; esac
     module pytest "$@"
 }
 

@@ -1,5 +1,7 @@
 """`python -m tests` runs all tests in several processes at once, and prints what each printed.
 
+With --mysql it runs those of the data, on MySQL.
+
 They mostly wait for servers to start and stop: four processes at once take less than half the
 time of one on two cores. pytest-xdist does not work in a process that gevent has patched.
 """
@@ -16,20 +18,25 @@ Run = tuple["subprocess.Popen[bytes]", IO[str]]
 PROCESSES = 4
 LONGEST_RUN = 900  # seconds; a single test has its own limit in conftest.py
 FOLDER = Path(__file__).parent
+DATA = ("mysql/", "example/", "dev/test_mysql.py", "dev/test_local_servers.py")
 
 
 def main() -> int:
     """Return the exit status: 0 if all have passed."""
+    options = sys.argv[1:]
     files = [path for path in sorted(FOLDER.rglob("test_*.py")) if "template" not in path.parts]
+    if options:
+        files = [path for path in files if str(path.relative_to(FOLDER)).startswith(DATA)]
     with ExitStack() as stack:
-        runs = [start(files[number::PROCESSES], stack) for number in range(PROCESSES)]
+        parts = [[*options, *map(str, files[number::PROCESSES])] for number in range(PROCESSES)]
+        runs = [start(part, stack) for part in parts]
         return max(finish(*run) for run in runs)
 
 
-def start(files: list[Path], stack: ExitStack) -> Run:
-    """Start pytest on these files; what it prints goes to a temporary file."""
+def start(arguments: list[str], stack: ExitStack) -> Run:
+    """Start pytest; what it prints goes to a temporary file."""
     output = stack.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115  closed by the stack
-    command = [sys.executable, "-m", "pytest", *map(str, files)]
+    command = [sys.executable, "-m", "pytest", *arguments]
     return subprocess.Popen(command, stdout=output, stderr=output), output
 
 

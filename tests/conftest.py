@@ -30,7 +30,7 @@ from tests.support.required import required_settings
 os.environ.update(required_settings() | os.environ | {"SERVICE_NAME": "pyserver"})
 
 from tests.support.proxy import Proxy
-from utils.dev.servers import LocalServer, MariaDB, Redis, free_port
+from utils.dev.servers import LocalServer, MariaDB, MySQL, Redis, free_port
 
 mysql_port, redis_port = free_port(), free_port()
 os.environ.update(
@@ -50,6 +50,7 @@ os.environ.update(
 from werkzeug.test import Client
 
 from app import g_app
+from tests.support.mysqld import provide_mysql
 from tests.support.programs import need
 from tests.support.service import Service
 from utils import context
@@ -58,6 +59,15 @@ context.setup()
 
 if not Path(sys.prefix, "installed").is_file():
     pytest.exit("run the tests with: sh run.sh test", returncode=2)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--mysql", action="store_true", help="a MySQL in place of MariaDB")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("mysql"):
+        provide_mysql()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -129,9 +139,9 @@ def run_server(cls: type[S]) -> Iterator[S]:
 
 
 @pytest.fixture(scope="session")
-def mariadb() -> Iterator[MariaDB]:
-    """A MariaDB that runs for all tests."""
-    yield from run_server(MariaDB)
+def mariadb(request: pytest.FixtureRequest) -> Iterator[MariaDB]:
+    """A MariaDB, or with --mysql a MySQL, that runs for all tests."""
+    yield from run_server(MySQL if request.config.getoption("mysql") else MariaDB)
 
 
 @pytest.fixture(scope="session")

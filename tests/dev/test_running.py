@@ -71,4 +71,4 @@ def test_migrate_knows_of_the_mariadb_of_dev(shared: Dev) -> None:
     status = shared.service.sh("migrate", "status")
     assert status.returncode == 0, status
     assert "UTC 9000_create_calls.sql" in status.stdout
-    assert status.stderr == "MYSQL_HOST is not set: this is the MariaDB of sh run.sh dev\n"
+    assert status.stderr == "MYSQL_HOST is not set: this is the server of sh run.sh dev\n"

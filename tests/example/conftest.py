@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from tests.example.orders import CREATE
+from tests.support.mysql import numbers
 from tests.support.proxy import Proxy
 from tests.support.service import Service
 from utils.dev.servers import MariaDB, Redis, free_port
@@ -24,7 +25,7 @@ def service_with_orders(
     make_service: Callable[..., Service], mariadb: MariaDB, redis_server: Redis, proxy: Proxy
 ) -> Service:
     """A service, not started, whose table has ten orders and whose cache is empty."""
-    insert = "INSERT INTO orders (item, quantity) SELECT 'tea', 1 FROM seq_1_to_10"
+    insert = f"INSERT INTO orders (item, quantity) SELECT 'tea', 1 FROM {numbers(10)}"
     mariadb.run("USE pyserver", "DROP TABLE IF EXISTS orders", CREATE, insert)
     with redis.Redis(port=redis_server.port, password=redis_server.password) as client:
         client.flushdb()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import pymysql
 import pytest
 from msgspec import structs
 
@@ -21,7 +22,8 @@ from utils.mysql import errors, execute
 def accounts(mariadb: MariaDB, mysql_proxy: Proxy) -> Iterator[MariaDB]:
     """A table with two accounts, and new connections for each test."""
     mariadb.run(
-        "CREATE OR REPLACE TABLE pyserver.accounts"
+        "DROP TABLE IF EXISTS pyserver.accounts",
+        "CREATE TABLE pyserver.accounts"
         " (id INT PRIMARY KEY AUTO_INCREMENT, cents INT NOT NULL, open BOOL DEFAULT 1)",
         "INSERT INTO pyserver.accounts (id, cents) VALUES (1, 100), (2, 100)",
     )
@@ -30,6 +32,26 @@ def accounts(mariadb: MariaDB, mysql_proxy: Proxy) -> Iterator[MariaDB]:
     mysql_proxy.go_on()
     wait_until(lambda: in_use() == 0)
     close_idle()
+
+
+@pytest.fixture
+def small_packets(accounts: MariaDB) -> Iterator[None]:
+    """The limit of MariaDB, which is a quarter of MySQL's."""
+    (row,) = accounts.run("SELECT @@max_allowed_packet AS bytes")
+    accounts.run("SET GLOBAL max_allowed_packet = 16777216")
+    close_idle()
+    yield
+    accounts.run(f"SET GLOBAL max_allowed_packet = {row['bytes']}")
+    close_idle()
+
+
+@pytest.fixture
+def locked(accounts: MariaDB) -> Iterator[None]:
+    """Somebody else has all rows of the table."""
+    socket = str(accounts.socket)
+    with pymysql.connect(unix_socket=socket, user=accounts.user, database="pyserver") as other:
+        other.cursor().execute("SELECT * FROM accounts FOR UPDATE")
+        yield
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import gevent
 import pytest
 
 from conf.current import settings
-from tests.support.mysql import cents, close_idle, in_use, set_mysql
+from tests.support.mysql import cents, close_idle, in_use, numbers, set_mysql
 from tests.support.proxy import Proxy
 from tests.support.service import wait_until
 from utils.context import request_deadline
@@ -105,7 +105,7 @@ def test_a_large_answer_leaves_others_their_turn(
 
     mysql.value("SELECT 1")
     worker = gevent.spawn(work)
-    rows = mysql.rows("SELECT seq, REPEAT('x', 100) FROM seq_1_to_100000")
+    rows = mysql.rows(f"SELECT n, REPEAT('x', 100) FROM {numbers(100_000)}")
     worker.kill()
     assert len(rows) == 100_000
     assert turns > 5

@@ -10,7 +10,7 @@ import pytest
 from gevent.pool import Pool as Greenlets
 
 from conf.current import settings
-from tests.support.mysql import close_idle, connections, in_use, kill_all
+from tests.support.mysql import close_idle, connections, in_use, kill_all, numbers
 from tests.support.proxy import Proxy
 from tests.support.service import wait_until
 from utils.dev.servers import MariaDB
@@ -31,9 +31,10 @@ def ledger(mariadb: MariaDB) -> MariaDB:
     """Ten accounts with nothing in them, and an empty ledger, whose ids may double."""
     mariadb.run(
         "USE pyserver",
-        "CREATE OR REPLACE TABLE accounts (id INT PRIMARY KEY, cents BIGINT NOT NULL)",
-        "INSERT INTO accounts SELECT seq, 0 FROM seq_1_to_10",
-        "CREATE OR REPLACE TABLE ledger (id INT, debit INT, credit INT, cents INT, KEY (id))",
+        "DROP TABLE IF EXISTS accounts, ledger",
+        "CREATE TABLE accounts (id INT PRIMARY KEY, cents BIGINT NOT NULL)",
+        f"INSERT INTO accounts SELECT n, 0 FROM {numbers(10)}",
+        "CREATE TABLE ledger (id INT, debit INT, credit INT, cents INT, KEY (id))",
     )
     close_idle()
     return mariadb

@@ -18,12 +18,14 @@ from utils.mysql.errors import as_statement_error
 @pytest.fixture
 def users(accounts: MariaDB) -> MariaDB:
     accounts.run(
-        "CREATE OR REPLACE TABLE pyserver.users (id INT PRIMARY KEY, email VARCHAR(99) UNIQUE,"
-        " age TINYINT CHECK (age < 100), born DATE)",
+        "DROP TABLE IF EXISTS pyserver.users, pyserver.parts",
+        "DROP PROCEDURE IF EXISTS pyserver.fail",
+        "CREATE TABLE pyserver.users (id INT PRIMARY KEY, email VARCHAR(99) UNIQUE,"
+        " age TINYINT, CONSTRAINT not_old CHECK (age < 100), born DATE)",
         "INSERT INTO pyserver.users (id, email) VALUES (7, 'eve@secret.org')",
-        "CREATE OR REPLACE TABLE pyserver.parts (id INT)"
+        "CREATE TABLE pyserver.parts (id INT)"
         " PARTITION BY RANGE (id) (PARTITION few VALUES LESS THAN (9))",
-        "CREATE OR REPLACE PROCEDURE pyserver.fail(text VARCHAR(99)) "
+        "CREATE PROCEDURE pyserver.fail(text VARCHAR(99)) "
         "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = text",
     )
     return accounts
@@ -45,7 +47,7 @@ def test_the_key_that_was_hit_is_told(users: MariaDB, values: Any, key: str) -> 
     error = caught.value
     assert isinstance(error, pymysql.err.IntegrityError)
     value = values[0] if key == "PRIMARY" else values[1]
-    assert error.args == (1062, f"Duplicate entry '{value}' for key '{key}'")
+    assert error.args[1].startswith(f"Duplicate entry '{value}' for key ")
     assert (error.code, error.key, error.sqlstate) == (1062, key, "23000")
     assert str(error) == f"(1062, \"Duplicate entry '...' for key '{key}'\")"
 
@@ -91,7 +93,7 @@ def test_no_value_is_in_a_traceback(users: MariaDB, sql: str, value: Any) -> Non
 def test_a_name_is_in_the_message(users: MariaDB) -> None:
     assert "Unknown column 'nam'" in str(error_of("SELECT nam FROM users"))
     assert "Table 'pyserver.user' doesn't exist" in str(error_of("SELECT * FROM user"))
-    assert "`users`" in str(error_of("INSERT INTO users (id, age) VALUES (1, 101)"))
+    assert "not_old" in str(error_of("INSERT INTO users (id, age) VALUES (1, 101)"))
     assert "2 bytes" in repr(as_statement_error(pymysql.err.OperationalError(1153, "2 bytes")))
 
 

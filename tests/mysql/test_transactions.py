@@ -121,9 +121,10 @@ def test_a_transaction_that_lost_a_deadlock_cannot_go_on(accounts: MariaDB) -> N
 def interrupted(accounts: MariaDB) -> str:
     """A statement that is half done, and then fails as if an operator had ended it."""
     accounts.run(
-        "CREATE OR REPLACE PROCEDURE pyserver.half() BEGIN"
+        "DROP PROCEDURE IF EXISTS pyserver.half",
+        "CREATE PROCEDURE pyserver.half() BEGIN"
         " UPDATE accounts SET cents = 0 WHERE id = 1;"
-        " SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO = 1317; END"
+        " SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO = 1317; END",
     )
     return "CALL half()"
 

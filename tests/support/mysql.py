@@ -49,6 +49,15 @@ def cents(server: MariaDB) -> list[int]:
     return [row["cents"] for row in server.run("SELECT cents FROM pyserver.accounts ORDER BY id")]
 
 
+def numbers(count: int) -> str:
+    """Return a table for a FROM, whose `n` are the numbers from 1 to this power of ten."""
+    ten = " UNION ALL ".join(f"SELECT {digit} AS digit" for digit in range(10))
+    places = range(len(str(count)) - 1)
+    tables = ", ".join(f"({ten}) AS d{place}" for place in places)
+    number = " + ".join(f"{10**place} * d{place}.digit" for place in places)
+    return f"(SELECT 1 + {number} AS n FROM {tables}) AS numbers"
+
+
 def refused(call: Callable[..., Any], *arguments: Any) -> str:
     """Call, and return the message of the UnavailableError that has to come."""
     with pytest.raises(UnavailableError) as caught:

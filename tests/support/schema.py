@@ -8,8 +8,7 @@ from pathlib import Path
 import pymysql
 
 from tests.support.service import ROOT
-from utils.dev.commands import which
-from utils.dev.servers import MariaDB
+from utils.dev.servers import MariaDB, MySQL
 
 MIGRATE = [sys.executable, "-m", "utils.mysql.migrations"]
 
@@ -92,7 +91,9 @@ class Schema:
 
     def dump(self, database: str, *options: str) -> bytes:
         """Return what mariadb-dump makes of a database."""
-        program = which("mariadb-dump") or "mysqldump"
+        program = "mariadb-dump"
+        if isinstance(self.mariadb, MySQL):  # a user of one database must not set the GTIDs of all
+            program, options = "mysqldump", ("--set-gtid-purged=OFF", *options)
         login = [f"--socket={self.mariadb.socket}", f"--user={self.mariadb.user}", "-hlocalhost"]
         command = [program, "--no-defaults", *login, *options, database]
         return subprocess.run(command, capture_output=True, check=True).stdout

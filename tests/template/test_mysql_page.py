@@ -25,9 +25,10 @@ def test_the_examples_run(mariadb: MariaDB, mysql_proxy: Proxy) -> None:
     mariadb.run("USE pyserver", "DROP TABLE IF EXISTS orders", CREATE)
     mariadb.run(
         "USE pyserver",
-        "CREATE OR REPLACE TABLE accounts (id INT PRIMARY KEY, cents INT)",
+        "DROP TABLE IF EXISTS accounts, users",
+        "CREATE TABLE accounts (id INT PRIMARY KEY, cents INT)",
         "INSERT INTO accounts VALUES (1, 100), (2, 0)",
-        "CREATE OR REPLACE TABLE users (id INT AUTO_INCREMENT PRIMARY KEY, email VARCHAR(99),"
+        "CREATE TABLE users (id INT AUTO_INCREMENT PRIMARY KEY, email VARCHAR(99),"
         " UNIQUE KEY email (email))",
         "INSERT INTO orders (order_id, item, quantity) VALUES (7, 'tea', 1)",
     )

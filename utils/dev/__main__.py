@@ -13,8 +13,8 @@ from typing import TextIO
 
 from conf import ROOT
 from conf.envfile import read_env_file
-from utils.dev.commands import ensure_installed
-from utils.dev.servers import LocalServer, MariaDB, Redis
+from utils.dev.commands import ensure_installed, which
+from utils.dev.servers import LocalServer, MariaDB, MySQL, Redis
 from utils.dev.service import Service
 from utils.dev.watcher import modified_times
 from utils.files import make_folder, open_file, write_file
@@ -22,7 +22,6 @@ from utils.serve import state
 from utils.serve.locks import holder
 
 DEV = ROOT / ".dev"
-SERVERS: tuple[type[LocalServer], ...] = (MariaDB, Redis)
 POLL = 0.3  # seconds
 
 
@@ -81,7 +80,8 @@ def servers(running: list[LocalServer]) -> Iterator[dict[str, str]]:
 
     Meanwhile .dev/env holds these settings, for `sh run.sh migrate`.
     """
-    needed = [cls for cls in SERVERS if not has_server(cls.prefix)]
+    database = MySQL if which("mysqld") and not which("mariadbd") else MariaDB
+    needed = [cls for cls in (database, Redis) if not has_server(cls.prefix)]
     ensure_installed(*(program for cls in needed for program in cls.programs))
     settings: dict[str, str] = {}
     with ExitStack() as stack:
@@ -100,7 +100,7 @@ def servers(running: list[LocalServer]) -> Iterator[dict[str, str]]:
 
 
 def migrate(env: dict[str, str]) -> None:
-    """Apply what is pending to the MariaDB of our own; any other one is not ours to change."""
+    """Apply what is pending to the server of our own; any other one is not ours to change."""
     if not has_server("MYSQL"):
         command = ["sh", "run.sh", "migrate"]
         subprocess.run(command, cwd=ROOT, env=env, check=False, start_new_session=True)

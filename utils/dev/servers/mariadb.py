@@ -3,8 +3,9 @@
 import os
 import pwd
 import shutil
+from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, ClassVar
 
 import pymysql
 from pymysql.converters import escape_string
@@ -14,22 +15,29 @@ from utils.dev.commands import run, which
 from utils.dev.servers.local import LocalServer
 
 
+def own_name() -> str:
+    """Return the name of the user that we run as; $USER may be another one."""
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
 class MariaDB(LocalServer):
     """A MariaDB on a free port of 127.0.0.1, with a database `pyserver` and a user for it."""
 
-    programs = ("mariadbd", "mariadb-install-db")
+    programs: ClassVar[tuple[str, ...]] = ("mariadbd", "mariadb-install-db")
     prefix = "MYSQL"
+    client = "mariadb"
+    own_options: ClassVar[tuple[str, ...]] = ()
 
     @property
     def user(self) -> str:
-        """The user we run as, who is MariaDB's administrator too; $USER may be another one."""
-        return pwd.getpwuid(os.geteuid()).pw_name
+        """MariaDB's administrator."""
+        return own_name()
 
     def command(self) -> list[str]:
         return [
-            "mariadbd",
+            self.programs[0],
             "--no-defaults",
-            f"--user={self.user}",
+            f"--user={own_name()}",
             f"--datadir={self.folder / 'data'}",
             f"--socket={self.socket}",
             # A MariaDB that starts removes all temporary tables of its folder, another one's too.
@@ -38,6 +46,20 @@ class MariaDB(LocalServer):
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",
             f"--secure-file-priv={self.folder}",  # no statement reads or writes files elsewhere
+            *self.own_options,
+        ]
+
+    def installation(self, data: Path) -> list[str]:
+        """Return the command that makes the data folder."""
+        return [
+            which("mariadb-install-db") or "mariadb-install-db",
+            "--no-defaults",
+            f"--user={own_name()}",
+            f"--datadir=./{data.name}",  # the script breaks at a space in the path
+            "--auth-root-authentication-method=socket",
+            f"--auth-root-socket-user={self.user}",
+            "--skip-test-db",
+            "--force",  # also if this machine's name cannot be looked up
         ]
 
     def prepare(self) -> None:
@@ -47,20 +69,8 @@ class MariaDB(LocalServer):
         if data.exists():
             return
         shutil.rmtree(made, ignore_errors=True)  # of a call that was interrupted
-        run(
-            [
-                which("mariadb-install-db") or "mariadb-install-db",
-                "--no-defaults",
-                f"--user={self.user}",
-                f"--datadir=./{made.name}",  # the script breaks at a space in the path
-                "--auth-root-authentication-method=socket",
-                f"--auth-root-socket-user={self.user}",
-                "--skip-test-db",
-                "--force",  # also if this machine's name cannot be looked up
-            ],
-            cwd=self.folder,
-            env={**os.environ, "TMPDIR": "."},  # as above
-        )
+        # TMPDIR: as above
+        run(self.installation(made), cwd=self.folder, env={**os.environ, "TMPDIR": "."})
         made.rename(data)
 
     def start(self) -> None:
@@ -84,7 +94,7 @@ class MariaDB(LocalServer):
             return list(cursor.fetchall())
 
     def login(self) -> str:
-        return f"mariadb --socket={quote(str(self.socket))} --user={self.user} pyserver"
+        return f"{self.client} --socket={quote(str(self.socket))} --user={self.user} pyserver"
 
     def env(self) -> dict[str, str]:
         """Return settings that lead to the socket, where nobody else can listen."""
