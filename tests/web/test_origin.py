@@ -109,6 +109,16 @@ def test_the_log_says_which_page_was_refused(
     assert caplog.messages[1].endswith("forbidden: a same-site page, not in ALLOWED_ORIGINS")
 
 
+def test_the_log_does_not_repeat_what_names_no_page(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for name in ("Origin", "Sec-Fetch-Site"):
+        for value in ("secret", "https://me:secret@shop", "secret" * 1000, "secret status=200"):
+            client.post("/test", json={"order_id": 1}, headers={name: value})
+            assert caplog.messages[-1].endswith("forbidden: a page, not in ALLOWED_ORIGINS")
+
+
 def test_a_page_of_the_service_behind_its_proxy_is_its_own(
     client: Client, configure: Callable[..., None]
 ) -> None:
