@@ -68,24 +68,6 @@ def test_a_write_may_return_rows(accounts: MariaDB) -> None:
     assert result == Result(rows, 2, 0)
 
 
-def test_values_are_parameters_and_no_sql(accounts: MariaDB) -> None:
-    text = "'; DROP TABLE accounts; -- 😀"
-    assert mysql.value("SELECT %s", text) == text
-    assert mysql.value("SELECT '100%%' = %s", "100%") == 1
-    assert mysql.value("SELECT '100%'") == "100%"
-
-
-def test_values_that_do_not_fit_are_an_error_and_cost_no_connection(accounts: MariaDB) -> None:
-    used = mysql.value("SELECT CONNECTION_ID()")
-    for values in [(), (1,), (1, 2, 3), (1, float("nan"))]:
-        with pytest.raises(StatementError):
-            mysql.execute("UPDATE accounts SET cents = %s WHERE id = %s", *values)
-        with pytest.raises(StatementError):
-            mysql.execute_many("UPDATE accounts SET cents = %s WHERE id = %s", [(0, 1), values])
-    assert mysql.value("SELECT CONNECTION_ID()") == used
-    assert cents(accounts) == [100, 100]
-
-
 def test_a_statement_that_is_too_large_is_not_sent(small_packets: None) -> None:
     with pool().connection() as connection:
         with pytest.raises(StatementError, match="1153"):

@@ -22,6 +22,7 @@ from conf.current import settings
 from utils.context import fail_after
 from utils.mysql.login import check_first_method
 from utils.mysql.rows import Row
+from utils.mysql.values import Quote, literal, quote, quote_without_backslashes
 from utils.turns import Turns
 
 MAX_ANSWER_BYTES = 256 << 20
@@ -123,6 +124,16 @@ class Connection(pymysql.connections.Connection):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
+
+    @property
+    def quote(self) -> Quote:
+        """What makes literals of texts for this session as it is, which each answer tells."""
+        plain = self.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
+        return quote_without_backslashes if plain else quote
+
+    def escape(self, obj: Any, mapping: Any = None) -> str:
+        """Return a literal; PyMySQL would send str() of what it does not know."""
+        return literal(obj, self.quote)
 
     @property
     def is_idle(self) -> bool:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,9 +22,11 @@ from utils.mysql.errors import (
     is_refusal,
     unavailable,
 )
+from utils.mysql.parameters import Values, batches, bind
 from utils.mysql.rows import Row
 from utils.timing import timed
 
+UPSERT = re.compile(r"\s*REPLACE\b|.*\bON\s+DUPLICATE\s+KEY\b", re.IGNORECASE | re.DOTALL)
 SINGLE_STATEMENT = re.compile(r"\s*(?:INSERT|REPLACE|UPDATE|DELETE|SELECT|WITH)\b", re.IGNORECASE)
 
 
@@ -32,40 +34,47 @@ class Result(NamedTuple):
     """What a statement returned (PEP 249)."""
 
     rows: Sequence[Row]
-    rowcount: int  # rows selected, or changed
+    rowcount: int  # rows selected, found to be changed, or written; an upsert that changes counts 2
     lastrowid: int  # the first AUTO_INCREMENT value that it made, or 0
 
 
-def execute(
-    connection: Connection, sql: str, values: Sequence[Any] = (), many: bool = False
-) -> Result:
+def execute(connection: Connection, sql: str, values: Sequence[Any] = ()) -> Result:
     """Send a statement and return its result.
 
-    Raises UnavailableError, or a StatementError. The connection is closed unless it is certain
-    that it can go on: a statement may be half sent, or its answer still be on its way.
+    Raises UnavailableError, a StatementError, or TypeError for a value that has no form. The
+    connection is closed unless it is certain that it can go on: a statement may be half sent, or
+    its answer still be on its way.
     """
+    data = bind(sql, values or None, connection.quote)  # its mistakes cost no connection
+    return send(connection, sql, data, values)
+
+
+def execute_many(connection: Connection, sql: str, rows: Iterable[Values]) -> int:
+    """Send a statement for all rows, and return how many it found or wrote."""
+    count = 0
+    for data, batch in batches(sql, rows, connection.quote):
+        found = send(connection, sql, data, batch).rowcount
+        # An upsert counts a row that it changes as two.
+        count += min(found, len(batch)) if UPSERT.match(sql) else found
+    return count
+
+
+def send(connection: Connection, sql: str, data: bytes, values: Sequence[Any]) -> Result:
+    """Send a statement that has its values, and read its whole answer."""
     cursor = connection.cursor(DictCursor)
     with timed(partial(log, cursor, sql, values)), spared():
         try:
-            return send(cursor, sql, values, many)
+            cursor.execute(data)  # type: ignore[call-overload]  # bytes go in too
+            result = Result(cursor.fetchall(), cursor.rowcount, cursor.lastrowid or 0)
+            while cursor.nextset():  # a CALL may fail after its first result
+                pass
+            return result
         except MySQLError as raised:
             error = translate(connection, sql, raised)
         except BaseException:  # also a timeout of gevent's
             connection.close()
             raise
     raise error  # out here, for a traceback would show PyMySQL's error with its values
-
-
-def send(cursor: DictCursor, sql: str, values: Sequence[Any], many: bool) -> Result:
-    """Send a statement and read its whole answer."""
-    if many:
-        cursor.executemany(sql, values)
-    else:
-        cursor.execute(sql, values or None)
-    result = Result(cursor.fetchall(), cursor.rowcount, cursor.lastrowid or 0)
-    while cursor.nextset():  # a CALL may fail after its first result
-        pass
-    return result
 
 
 def translate(connection: Connection, sql: str, raised: MySQLError) -> Exception:

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from pymysql._auth import scramble_caching_sha2
-from pymysql.constants import CR
+from pymysql.constants import CLIENT, CR
 from pymysql.err import OperationalError
 
 from conf.current import settings
@@ -34,6 +34,7 @@ def options() -> dict[str, Any]:
         "database": settings.mysql.database,
         "charset": "utf8mb4",
         "autocommit": True,
+        "client_flag": CLIENT.FOUND_ROWS,  # an UPDATE that changes nothing has found its row
         "connect_timeout": settings.mysql.connect_timeout,
         "ssl": tls_context(tls),
         "ssl_disabled": tls == "off",

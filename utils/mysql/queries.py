@@ -5,7 +5,7 @@ down or full: a write may then be done or not, unless it is a RetryableError. Ra
 for what MySQL refuses.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, TypeVar, overload
@@ -14,18 +14,24 @@ from utils.context import check_deadline
 from utils.errors import UnavailableError
 from utils.log import logger
 from utils.mysql.connection import Connection
-from utils.mysql.errors import RetryableError
-from utils.mysql.execute import Result, execute
+from utils.mysql.errors import RetryableError, StatementError
+from utils.mysql.execute import Result, execute, execute_many
+from utils.mysql.parameters import Values
 from utils.mysql.pool import pool
 from utils.mysql.rows import Row, convert
+from utils.mysql.script import CALL, UNDONE_BY_ROLLBACK
 
 T = TypeVar("T")
+V = TypeVar("V")
+R = TypeVar("R")
+SAVEPOINT = "SAVEPOINT before_call"
+ENDED = "the statement ended the transaction that it was part of"
 
 
 class Queries:
     """rows, row, value, execute, execute_many: one statement each."""
 
-    def run(self, sql: str, values: Sequence[Any], many: bool = False) -> Result:
+    def run(self, sql: str, values: Sequence[Any]) -> Result:
         raise NotImplementedError
 
     @overload
@@ -54,12 +60,12 @@ class Queries:
         return next(iter(rows[0].values())) if rows else None
 
     def execute(self, sql: str, *values: Any) -> Result:
-        """Write, and return a Result: `rowcount` rows changed, `lastrowid` made."""
+        """Write, and return a Result: `rowcount` rows found or written, `lastrowid` made."""
         return self.run(sql, values)
 
-    def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
+    def execute_many(self, sql: str, rows: Iterable[Values]) -> int:
         """Write many rows, all or none, and return their number; an INSERT goes in bulk."""
-        return self.run(sql, rows, many=True).rowcount if rows else 0
+        raise NotImplementedError
 
 
 class Transaction(Queries):
@@ -69,20 +75,53 @@ class Transaction(Queries):
         self.connection: Connection | None = connection
         self.lock = Lock()
 
-    def run(self, sql: str, values: Sequence[Any] = (), many: bool = False) -> Result:
-        """Send one statement, after those that other greenlets sent in this transaction."""
+    def run(self, sql: str, values: Sequence[Any]) -> Result:
+        return self.use(execute, sql, values)
+
+    def execute_many(self, sql: str, rows: Iterable[Values]) -> int:
+        """Write many rows, and return their number."""
+        return self.use(execute_many, sql, rows)
+
+    def use(self, send: Callable[[Connection, str, V], R], sql: str, values: V) -> R:
+        """Send a statement, after those that other greenlets sent in this transaction.
+
+        One that would end the transaction is refused before it is sent.
+        """
+        calls = CALL.match(sql)
+        if not calls and not UNDONE_BY_ROLLBACK.match(sql):
+            raise RuntimeError(f"no part of a transaction, for no ROLLBACK undoes it: {sql}")
         with self.lock:
             if (connection := self.connection) is None:
                 raise RuntimeError("the transaction is over")
             check_deadline()
-            result = execute(connection, sql, values, many)
+            if calls:
+                execute(connection, SAVEPOINT)
+            try:
+                result = send(connection, sql, values)
+            finally:
+                if calls and connection.open:
+                    self.check_savepoint(connection, sql)
             if connection.is_idle:
-                raise RuntimeError(f"the statement ended the transaction it was part of: {sql}")
+                raise RuntimeError(f"{ENDED}: {sql}")
             return result
+
+    def check_savepoint(self, connection: Connection, sql: str) -> None:
+        """Raise RuntimeError if a procedure ended the transaction, also if it began another one.
+
+        The server's answer has just whether there is a transaction.
+        """
+        try:
+            execute(connection, f"RELEASE {SAVEPOINT}")
+        except StatementError:
+            connection.close()  # what the procedure began is rolled back
+            self.connection = None
+            raise RuntimeError(f"{ENDED}: {sql}") from None
 
     def commit(self, connection: Connection) -> None:
         """Commit, after the statements of other greenlets."""
         with self.lock:
+            if not self.connection:
+                raise RuntimeError("the transaction is over")
             check_deadline()
             try:
                 execute(connection, "COMMIT")
@@ -99,11 +138,12 @@ class Transaction(Queries):
 class MySQL(Queries):
     """Statements and transactions, each on a connection of the pool."""
 
-    def run(self, sql: str, values: Sequence[Any], many: bool = False) -> Result:
-        """Send one statement; many rows may take several, so these go in a transaction."""
-        if many:
-            with self.transaction() as tx:
-                return tx.run(sql, values, many)
+    def execute_many(self, sql: str, rows: Iterable[Values]) -> int:
+        """Write many rows in one transaction, and return their number."""
+        with self.transaction() as tx:
+            return tx.execute_many(sql, rows)
+
+    def run(self, sql: str, values: Sequence[Any]) -> Result:
         with pool().connection() as connection:
             check_deadline()
             result = execute(connection, sql, values)
