@@ -123,6 +123,13 @@ def test_a_second_statement_is_not_hidden_behind_the_first(accounts: MariaDB) ->
         assert cents(accounts) == [100, 100]
 
 
+def make_procedure(server: MariaDB, name: str, body: str) -> None:
+    server.run(
+        f"DROP PROCEDURE IF EXISTS pyserver.{name}",
+        f"CREATE PROCEDURE pyserver.{name}() BEGIN {body}; END",
+    )
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -135,10 +142,8 @@ def test_a_second_statement_is_not_hidden_behind_the_first(accounts: MariaDB) ->
     ],
 )
 def test_a_procedure_that_ended_the_transaction_is_found_out(accounts: MariaDB, body: str) -> None:
-    accounts.run(
-        "CREATE TABLE IF NOT EXISTS pyserver.other (id INT)",
-        f"CREATE OR REPLACE PROCEDURE pyserver.ends() BEGIN {body}; END",
-    )
+    accounts.run("CREATE TABLE IF NOT EXISTS pyserver.other (id INT)")
+    make_procedure(accounts, "ends", body)
     with pytest.raises(RuntimeError, match="over"), mysql.transaction() as tx:
         tx.execute("UPDATE accounts SET cents = cents - 1")
         with pytest.raises(RuntimeError, match=r"ended the transaction.*CALL ends\(\)"):
@@ -151,12 +156,9 @@ def test_a_procedure_that_ended_the_transaction_is_found_out(accounts: MariaDB, 
 
 
 def test_a_procedure_that_leaves_the_transaction_alone_is_part_of_it(accounts: MariaDB) -> None:
-    accounts.run(
-        "CREATE OR REPLACE PROCEDURE pyserver.pay() BEGIN"
-        " SELECT 7; UPDATE accounts SET cents = cents + 1; END",
-        "CREATE OR REPLACE PROCEDURE pyserver.fails() BEGIN"
-        " UPDATE accounts SET cents = cents + 1; SIGNAL SQLSTATE '45000'; END",
-    )
+    update = "UPDATE accounts SET cents = cents + 1"
+    make_procedure(accounts, "pay", f"SELECT 7; {update}")
+    make_procedure(accounts, "fails", f"{update}; SIGNAL SQLSTATE '45000'")
     with mysql.transaction() as tx:
         assert tx.value("CALL pay()") == 7
         with pytest.raises(StatementError):
@@ -167,6 +169,6 @@ def test_a_procedure_that_leaves_the_transaction_alone_is_part_of_it(accounts: M
 
 
 def test_a_procedure_that_loses_its_connection_is_unavailable(accounts: MariaDB) -> None:
-    accounts.run("CREATE OR REPLACE PROCEDURE pyserver.dies() KILL CONNECTION_ID()")
+    make_procedure(accounts, "dies", "KILL CONNECTION_ID()")
     with pytest.raises(UnavailableError), mysql.transaction() as tx:
         tx.execute("CALL dies()")

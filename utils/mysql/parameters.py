@@ -54,7 +54,8 @@ def fill(sql: str, values: Values, quote: Quote) -> str:
 
 def fill_slowly(sql: str, values: Values, quote: Quote) -> str:
     """Do the same, with all that a placeholder may be."""
-    rest = [] if isinstance(values, Mapping) else list(values)
+    named = values if isinstance(values, Mapping) else None
+    rest = list(values) if named is None else []
 
     def form(match: re.Match[str]) -> str:
         mark, name = match[0], match["name"]
@@ -62,10 +63,10 @@ def fill_slowly(sql: str, values: Values, quote: Quote) -> str:
             return "%"
         if mark == "%":
             raise StatementError("a percent sign is %% in a statement with values")
-        if name and not isinstance(values, Mapping):
+        if name and named is None:
             raise TypeError(f"{mark} takes its value from one dict for all")
         try:
-            value = values[name] if name else rest.pop(0)
+            value = named[name] if named is not None and name else rest.pop(0)
         except LookupError:
             raise StatementError(f"there is no value for {mark}") from None
         if type(value) in LISTS and AFTER_IN.search(sql[: match.start()]):
