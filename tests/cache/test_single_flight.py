@@ -9,7 +9,8 @@ from gevent.event import Event
 from tests.support.cache import LoadThing, Store, Thing, joined
 from tests.support.service import wait_until
 from utils.cache import cached, client, lease
-from utils.cache.lease import ACQUIRED, BUSY, LEASE_SECONDS, acquire
+from utils.cache.lease import LEASE_SECONDS, acquire
+from utils.cache.scripts import ACQUIRED, BUSY
 from utils.context import request_deadline
 from utils.dev.servers import Redis
 from utils.errors import DeadlineError, UnavailableError

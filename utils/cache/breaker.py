@@ -1,37 +1,24 @@
 """A circuit breaker, so that requests do not wait for a Redis that is down."""
 
+import secrets
 import time
-from contextlib import suppress
-from math import ceil
+from collections.abc import Sequence
+from math import ceil, inf
 from typing import Any, NamedTuple
 
 import gevent
 import redis
 
 from conf.current import settings
-from utils.cache.keys import lock_key
+from utils.cache.keys import lock_key, prefix
 from utils.cache.redis import client
+from utils.cache.scripts import CHECK, INVALIDATE
 from utils.context import fail_after, per_process, spared
-from utils.errors import UnavailableError, shorten
+from utils.errors import UnavailableError
 from utils.log import logger
 
-PROBE_SECONDS = 0.5
-
-
-# KEYS: key, lock. ARGV: the milliseconds in which nothing may be stored. A longer such period that
-# an earlier change began is kept.
-INVALIDATE = """
-local uncertain = tonumber(ARGV[1])
-redis.call('UNLINK', KEYS[1])
-if redis.pcall('GETRANGE', KEYS[2], 0, 99) == 'uncertain' then
-  uncertain = math.max(uncertain, redis.call('PTTL', KEYS[2]))
-end
-if uncertain > 0 then
-  redis.call('SET', KEYS[2], 'uncertain', 'PX', uncertain)
-else
-  redis.call('UNLINK', KEYS[2])
-end
-"""
+PROBE_SECONDS = 0.1
+BATCH_CHARACTERS = 10_000  # of the keys that are deleted at once
 
 
 class PendingDelete(NamedTuple):
@@ -42,7 +29,7 @@ class PendingDelete(NamedTuple):
 
 
 class Breaker:
-    """Runs Redis commands. The circuit opens when Redis fails, and closes when it is back.
+    """Runs the scripts. The circuit opens when Redis fails or refuses one, and closes afterwards.
 
     While it is open, requests do without Redis, and one greenlet asks every PROBE_SECONDS. This
     process reads no key from Redis that it has yet to delete there.
@@ -52,14 +39,12 @@ class Breaker:
         self.open = False
         self.pending_deletes: dict[str, PendingDelete] = {}
 
-    def run(self, key: str, *args: Any) -> Any:
-        """Return the reply to a command about a key, or None if it has to do without Redis."""
+    def run(self, script: str, key: str, *args: Any) -> Any:
+        """Return what a script returns of a key, or None if it has to do without Redis."""
         if self.open or key in self.pending_deletes or not settings.redis.host:
             return None
         try:
-            return command(*args)
-        except redis.ResponseError as error:  # out of memory, no permission: Redis is there
-            logger.warning("Redis: %s: %s", shorten(key), error)
+            return run(script, [key], *args)
         except Exception as error:  # redis-py raises many others if the answer is not RESP
             self.open_circuit(error)
         return None
@@ -69,7 +54,8 @@ class Breaker:
     ) -> None:
         """Delete a key and the lock beside it: now, or as soon as Redis is back.
 
-        A value lives for `max_age` seconds at most. For `uncertain` seconds none is stored.
+        A value lives for `max_age` seconds at most. For `uncertain` seconds none is stored. It is
+        tried though the circuit is open: other workers' need not be.
         """
         if not settings.redis.host:
             return
@@ -79,47 +65,68 @@ class Breaker:
             uncertain_until = max(uncertain_until, earlier.uncertain_until)
         pending = PendingDelete(max(now + max_age, uncertain_until), uncertain_until)
         self.pending_deletes[key] = pending
-        if not self.open:
-            # In a greenlet of its own: a deadline that cuts the caller says nothing about Redis.
-            delivery = gevent.spawn(self.try_to_deliver, key, pending)
-            if wait:
-                delivery.join()
+        # In a greenlet of its own: a deadline that cuts the caller says nothing about Redis.
+        delivery = gevent.spawn(self.try_to_deliver, {key: pending})
+        if wait:
+            delivery.join()
 
-    def try_to_deliver(self, key: str, delete: PendingDelete) -> None:
-        """Delete a key; open the circuit if Redis fails."""
+    def try_to_deliver(self, deletes: dict[str, PendingDelete]) -> None:
+        """Delete keys; open the circuit if Redis fails."""
         try:
-            self.deliver(key, delete)
+            self.deliver(deletes)
         except Exception as error:
             self.open_circuit(error)
 
-    def deliver(self, key: str, delete: PendingDelete) -> None:
-        """Delete a key. It is pending no more then, unless it was invalidated again meanwhile."""
-        uncertain = max(0.0, delete.uncertain_until - time.monotonic())
-        command("EVAL", INVALIDATE, 2, key, lock_key(key), ceil(1000 * uncertain))
-        if self.pending_deletes.get(key) is delete:
-            del self.pending_deletes[key]
+    def deliver(self, deletes: dict[str, PendingDelete]) -> None:
+        """Delete keys. One is pending no more then, unless it was invalidated again meanwhile."""
+        now = time.monotonic()
+        uncertain = [max(0.0, delete.uncertain_until - now) for delete in deletes.values()]
+        run(INVALIDATE, list(deletes), *(ceil(1000 * seconds) for seconds in uncertain))
+        for key, delete in deletes.items():
+            if self.pending_deletes.get(key) is delete:
+                del self.pending_deletes[key]
 
     def open_circuit(self, error: BaseException) -> None:
-        """Do without Redis until it answers again."""
+        """Do without Redis until it does all that it is asked again."""
         if not self.open:
             self.open = True
             gevent.spawn(self.probe)
             reason = getattr(error, "detail", "") or f"{type(error).__name__}: {error}"
-            logger.warning("Redis is down: %s", reason)
+            what = "refuses" if isinstance(error, redis.ResponseError) else "is down"
+            logger.warning("Redis %s: %s", what, reason)
             client().connection_pool.disconnect(inuse_connections=False)
 
     def probe(self) -> None:
-        """Close the circuit as soon as Redis answers, and what is pending was deleted."""
+        """Close the circuit when Redis has been well for as long as all workers need to notice.
+
+        Then they have deleted what changed meanwhile, and not only this one.
+        """
+        well_since = inf
         while self.open:
             gevent.sleep(PROBE_SECONDS)
             self.drop_expired()
-            with suppress(Exception):  # whatever it is, this has to go on
-                command("PING")
-                while self.pending_deletes:
-                    for key, delete in list(self.pending_deletes.items()):
-                        self.deliver(key, delete)
+            try:
+                self.catch_up()
+            except Exception:  # whatever it is, this has to go on
+                well_since = inf
+                continue
+            now = time.monotonic()
+            well_since = min(well_since, now)
+            if now - well_since > settings.redis.timeout + PROBE_SECONDS:
                 self.open = False
                 logger.warning("Redis is up again")
+
+    def catch_up(self) -> None:
+        """Check that Redis refuses nothing, and delete what is pending."""
+        run(CHECK, [f"{prefix()}:#{secrets.token_hex(8)}"])
+        while self.pending_deletes:
+            batch, size = {}, 0
+            for key, delete in self.pending_deletes.items():
+                batch[key] = delete
+                size += len(key)
+                if size > BATCH_CHARACTERS:
+                    break
+            self.deliver(batch)
 
     def drop_expired(self) -> None:
         """Forget the deletes of values that have expired by themselves."""
@@ -127,14 +134,15 @@ class Breaker:
         self.pending_deletes = {key: delete for key, delete in deletes if delete.expires_at > now}
 
 
-def command(*args: Any) -> Any:
-    """Run a command within REDIS_TIMEOUT; the waits for a free connection and for TCP count too.
+def run(script: str, keys: Sequence[str], *args: Any) -> Any:
+    """Run a script within REDIS_TIMEOUT; the waits for a free connection and for TCP count too.
 
     No deadline cuts it: redis-py would have to close the connection.
     """
     limit = settings.redis.timeout
+    pairs = [name for key in keys for name in (key, lock_key(key))]
     with spared(limit), fail_after(limit, UnavailableError(f"no answer within {limit:g} s")):
-        return client().execute_command(*args)
+        return client().execute_command("EVAL", script, len(pairs), *pairs, *args)
 
 
 breaker = per_process(Breaker)

@@ -33,13 +33,16 @@ class RedisUnavailableError(UnavailableError, redis.ConnectionError):
 
 
 @contextmanager
-def unavailable_errors(connection: redis.Connection | None = None) -> Iterator[None]:
+def unavailable_errors(
+    connection: redis.Connection | None = None,
+    errors: tuple[type[redis.RedisError], ...] = UNAVAILABLE_ERRORS,
+) -> Iterator[None]:
     """Raise redis-py's errors of a Redis that is not available as RedisUnavailableError."""
     try:
         yield
     except RedisUnavailableError:  # one of these methods called another one
         raise
-    except UNAVAILABLE_ERRORS as error:
+    except errors as error:
         if connection:  # the next one may lead to another Redis, which is not a replica
             connection.disconnect()
         detail = f"{type(error).__name__}: {error}"
@@ -68,7 +71,7 @@ class Connection(redis.Connection):
         return FairSocket(super()._connect())
 
     def connect(self) -> None:
-        with unavailable_errors(self):
+        with unavailable_errors(self, (redis.RedisError,)):  # a database that is not there, too
             super().connect()
 
     def can_read(self, *args: Any, **options: Any) -> bool:
