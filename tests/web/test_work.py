@@ -83,6 +83,8 @@ KEYS = ",".join(f'"{number * PRIME}":1' for number in range(10, 2000))
         (set[Decimal], f"[{LONG}]"),
         (dict[int, int], f"{{{KEYS}}}"),
         (set[tuple[int, int]], array("[1,2]", 2000)),
+        (set[Decimal], array("12.5e9", 2000)),
+        (dict[Decimal, int], "{" + array('"12.5e9":1', 2000)[1:-1] + "}"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -3,11 +3,10 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
-from datetime import date, datetime, time, timedelta
+from collections.abc import Collection, Iterable
 from decimal import Decimal
+from functools import cache
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from msgspec.structs import astuple
@@ -17,7 +16,7 @@ from utils.errors import MalformedError, ParameterError, clip, shorten
 WHERE = re.compile(r"(.*) - at (`key` in )?`\$\.?(.*)`", re.DOTALL)
 OBJECT = re.compile(r"Object (missing required|contains unknown) field (.+)", re.DOTALL)
 SENT = re.compile(r"(Invalid (?:enum )?value) ['\"](.*)['\"]", re.DOTALL)  # what the client sent
-NO_NUMBERS = {str, bytes, bool, type(None), datetime, date, time, timedelta, UUID}
+ARRAYS = (list, tuple, set, frozenset)
 NOT_AN_OBJECT = re.compile(r"Expected `object`, got `\w+`")
 
 
@@ -69,21 +68,34 @@ def unfit_number(value: Any) -> str:
     if isinstance(value, (float, Decimal)):
         finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
         return "" if finite else ": the number is not finite"
-    if type(value) is list and all_fit(value):
+    if isinstance(value, ARRAYS) and all_fit(value):
+        return ""
+    if isinstance(value, dict) and all_fit(value.keys()) and all_fit(value.values()):
         return ""
     form, inner_values = inside(value)
     for step, inner in inner_values:
-        if type(inner) not in NO_NUMBERS and (fault := unfit_number(inner)):
+        if may_hold_numbers(inner.__class__) and (fault := unfit_number(inner)):
             return form.format(step) + fault
     return ""
 
 
-def all_fit(values: list[Any]) -> bool:
+def all_fit(values: Collection[Any]) -> bool:
     """Return whether these are of one kind and fit, in a tenth of the time."""
     kinds = set(map(type, values))
     if kinds == {int}:
         return not (unfit_number(min(values)) or unfit_number(max(values)))
-    return kinds <= NO_NUMBERS or (kinds == {float} and all(map(math.isfinite, values)))
+    if kinds == {float}:
+        return all(map(math.isfinite, values))
+    if kinds == {Decimal}:
+        return all(map(Decimal.is_finite, values))
+    return not any(map(may_hold_numbers, kinds))
+
+
+@cache
+def may_hold_numbers(kind: type) -> bool:
+    """Return whether a value of this type is a number or may have one in it."""
+    holders = (int, float, Decimal, *ARRAYS, dict, msgspec.Struct)
+    return kind is not bool and (issubclass(kind, holders) or dataclasses.is_dataclass(kind))
 
 
 def inside(value: Any) -> tuple[str, Iterable[tuple[Any, Any]]]:
@@ -92,7 +104,7 @@ def inside(value: Any) -> tuple[str, Iterable[tuple[Any, Any]]]:
         return ".{}", zip(value.__struct_encode_fields__, astuple(value), strict=True)
     if isinstance(value, dict):
         return "[{!r:.40}]", [*zip(value, value, strict=True), *value.items()]
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, ARRAYS):
         return "[{}]", enumerate(value)
     if dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]

@@ -22,6 +22,7 @@ SETS = (inspect.SetType, inspect.FrozenSetType)
 # What has the same hash makes a set quadratic. Of these types even short values can be chosen so.
 COLLIDING = (
     inspect.UUIDType,
+    inspect.DecimalType,
     inspect.TupleType,
     inspect.VarTupleType,
     inspect.NamedTupleType,
