@@ -9,6 +9,8 @@ from typing import NamedTuple
 from dotenv.parser import Binding, parse_stream
 
 from conf import ROOT
+from conf.setting import misspelt
+from conf.settings import Settings
 
 
 class EnvFile(NamedTuple):
@@ -45,3 +47,5 @@ def faults_of(path: Path, bindings: list[Binding]) -> Iterator[str]:
             yield f"{path}, line {line}: expected NAME=value, with each quote closed"
         elif binding.value and "\n" in binding.value:
             yield f"{path}, line {line}: expected one line; is a quote not closed?"
+        elif binding.key and (hint := misspelt(Settings, binding.key)):
+            yield f"{path}, line {line}: unknown setting, {hint}"

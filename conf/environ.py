@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar, get_args
 import msgspec
 
 from conf.envfile import EnvFile
-from conf.setting import Secret, Setting, is_group, misspelt, settings_of
+from conf.setting import Secret, Setting, is_group, settings_of
 from conf.url import read
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -31,7 +31,7 @@ class Found(NamedTuple):
 
 def load(cls: type[T], environ: Mapping[str, str], env_file: EnvFile) -> T:
     """Build the settings, or raise one SettingsError that lists every fault."""
-    values, faults = {}, [*env_file.faults, *misspelt(cls, env_file.values)]
+    values, faults = {}, [*env_file.faults]
     for setting in settings_of(cls):
         try:
             values[setting.name] = find(setting, environ, env_file).value

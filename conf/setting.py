@@ -25,7 +25,6 @@ LIMITS = {
     "max_length": "of a length of at most",
     "pattern": "of the form",
 }
-NAME = re.compile(r"[\w.-]+")  # what is less like a name may be a secret in the wrong place
 # What Kubernetes puts into the environment for a Service that is called mysql or redis.
 SERVICE_LINK = re.compile(r"\w+_SERVICE_(HOST|PORT)\w*|\w+_PORT(_\d+_\w+)?")
 
@@ -115,17 +114,16 @@ def prefixes_of(cls: type[Struct]) -> tuple[str, ...]:
 
 def unknown_names(cls: type[Struct], given: Iterable[str]) -> list[str]:
     """Return the names that begin as those of a group do, MYSQL_ for one, and set nothing."""
-    unknown = sorted(filter(NAME.fullmatch, set(given) - names_of(cls)))
+    unknown = sorted(filter(str.isidentifier, set(given) - names_of(cls)))
     return [n for n in unknown if n.startswith(prefixes_of(cls)) and not SERVICE_LINK.fullmatch(n)]
 
 
-def misspelt(cls: type[Struct], given: Iterable[str]) -> Iterator[str]:
-    """Yield a line for each name of an .env file that looks like a setting and is none."""
-    names = names_of(cls)
-    for name in sorted(filter(NAME.fullmatch, set(given) - names)):
-        word = re.sub("[.-]", "_", name.upper())
-        nearest = [prefix + word for prefix in prefixes_of(cls) if prefix + word in names]
-        nearest = nearest or get_close_matches(word, names, n=1, cutoff=0.75)
-        if nearest or unknown_names(cls, [word]):
-            hint = f"did you mean {' or '.join(nearest)}?" if nearest else "see sh run.sh config"
-            yield f".env: {name} is no setting; {hint}"
+def misspelt(cls: type[Struct], name: str) -> str:
+    """Return what helps if a name of an .env file looks like a setting and is none, else ""."""
+    names, word = names_of(cls), re.sub("[.-]", "_", name.upper())
+    if name in names:
+        return ""
+    nearest = [prefix + word for prefix in prefixes_of(cls) if prefix + word in names]
+    if nearest := nearest or get_close_matches(word, names, n=1, cutoff=0.75):
+        return f"did you mean {' or '.join(nearest)}?"
+    return "see sh run.sh config" if unknown_names(cls, [word]) else ""

@@ -85,6 +85,9 @@ def test_what_is_a_host_is_taken(value: str) -> None:
         f"MYSQL_PASSWORD_FILE={SECRET}\n",
         f"MYSQL_PASSWORD_FILE='{SECRET * 100}'\n",
         f"'MYSQL_{SECRET} x'=1\n",
+        f"MYSQL_{SECRET}=1\n",
+        f"MYSQL_PASSWORD{SECRET}==\n",
+        f"mysql_password-{SECRET}=1\n",
         f"MYSQL_HOST=me:{SECRET}@db\n",
     ],
 )

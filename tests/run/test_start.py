@@ -26,7 +26,7 @@ def test_a_taken_port_is_named_and_leaves_nothing(make_service: Callable[..., Se
     assert first.request()[0] == 200
 
 
-@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1"])
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8::1", "nowhere.invalid"])
 def test_an_address_of_another_machine_is_named(service: Service, address: str) -> None:
     service.env["SERVER_IP"] = address
     done = service.sh("start")

@@ -19,10 +19,12 @@ from utils.files import STICKY
 
 PATIENCE = 2.0  # seconds: the workers of a master that was killed listen for one more
 IN_USE = "address already in use; set SERVER_PORT to another port or SERVER_SOCKET to another path"
+NOT_HERE = "set SERVER_IP to an address of this machine"
 REASONS = {
     errno.EADDRINUSE: IN_USE,
     errno.EACCES: "ports below 1024 are for root; set SERVER_PORT to another one",
-    errno.EADDRNOTAVAIL: "set SERVER_IP to an address of this machine",
+    errno.EADDRNOTAVAIL: NOT_HERE,
+    socket.EAI_NONAME: NOT_HERE,
 }
 
 
