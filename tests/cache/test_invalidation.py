@@ -134,7 +134,7 @@ def test_invalidating_without_with_cannot_pass_silently(
     with pytest.warns(RuntimeWarning, match=r"does nothing without `with`") as warned:
         load.invalidating("a")
     assert warned[0].filename == __file__
-    assert "Store.load.invalidating(...) does nothing without `with`" in caplog.text
+    assert ".load.invalidating(...) does nothing without `with`" in caplog.text
 
 
 def test_changes_at_the_same_time_leave_nothing_old(store: Store) -> None:

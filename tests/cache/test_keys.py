@@ -183,13 +183,3 @@ def test_functions_whose_keys_differ_live_side_by_side() -> None:
 def test_a_function_that_is_imported_again_keeps_its_keys() -> None:
     here, again = cached("again:{args}", 60)(plain), cached("again:{args}", 60)(plain)
     assert here.key_for(1) == again.key_for(1)
-
-
-@pytest.mark.parametrize("pattern", ["orders:{order_id}", "orders:{self}:{order_id}"])
-def test_a_method_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match="self cannot be in a key"):
-
-        class Orders:
-            @cached(pattern, 60)
-            def load(self, order_id: int) -> int:
-                return order_id

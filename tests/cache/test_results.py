@@ -104,18 +104,12 @@ def test_a_result_that_could_not_be_read_again_is_an_error(
         return result
 
     load.__annotations__["return"] = annotation
-    with pytest.raises(TypeError, match=r"the result of .*load cannot be cached: "):
+    with pytest.raises(TypeError, match=r"the result of .*load cannot be cached: ") as raised:
         cached("result", 60)(load)()
+    kinds = f"{type(result).__name__} under -> {inspect.formatannotation(annotation)}: "
+    assert kinds in str(raised.value)
     assert len(loads) == 1
     assert not client().exists("pyserver:result")
-
-
-def test_a_function_without_a_return_annotation_is_refused() -> None:
-    with pytest.raises(TypeError, match="results: expected a return annotation"):
-
-        @cached("results", 60)
-        def load():  # type: ignore[no-untyped-def]
-            return 1
 
 
 @pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf")])

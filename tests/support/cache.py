@@ -51,7 +51,11 @@ class Store:
 
     def worker(self, ttl: float = 60) -> LoadThing:
         """Return a cache before the store, as each worker process has one."""
-        return cached("thing:{name}", ttl)(self.load)
+
+        def load(name: str) -> Thing | None:
+            return self.load(name)
+
+        return cached("thing:{name}", ttl)(load)
 
 
 def joined(load: LoadThing, key: str = "pyserver:thing:a") -> int:

@@ -5,12 +5,13 @@ import inspect
 import warnings
 from collections.abc import Callable
 from math import inf
-from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import msgspec
 
 from conf.current import settings
 from utils.cache.breaker import breaker
+from utils.cache.functions import check_function, return_annotation
 from utils.cache.keys import check_pattern, claim, key_part, prefix
 from utils.cache.lease import load_and_store, read
 from utils.cache.single_flight import SingleFlight
@@ -36,6 +37,7 @@ class CachedFunction(Generic[P, T]):
     """A function whose results are cached."""
 
     def __init__(self, function: Callable[P, T], pattern: str, ttl: float) -> None:
+        check_function(function, pattern)
         functools.update_wrapper(self, function)
         self.function, self.pattern, self.ttl = function, pattern, ttl
         self.name = f"{function.__module__}.{function.__qualname__}"
@@ -43,9 +45,10 @@ class CachedFunction(Generic[P, T]):
         check_pattern(pattern, self.signature)
         if not 0 < ttl < inf:
             raise ValueError(f"{pattern}: expected a ttl above 0")
-        self.decoder = result_decoder(function, pattern)
+        self.returns = return_annotation(function, pattern)
+        self.decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(self.returns)
         self.flights = per_process(SingleFlight)
-        if inspect.isfunction(function) and "<locals>" not in self.name:  # those come and go
+        if "<locals>" not in self.name:  # those come and go
             claim(pattern, self.name)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -74,7 +77,9 @@ class CachedFunction(Generic[P, T]):
             value = msgspec.json.encode(result)
             self.decoder.decode(value)
         except (TypeError, ValueError) as error:
-            raise TypeError(f"the result of {self.name} cannot be cached: {error}") from error
+            kinds = f"{type(result).__qualname__} under -> {inspect.formatannotation(self.returns)}"
+            reason = f"the result of {self.name} cannot be cached: {kinds}: {error}"
+            raise TypeError(reason) from error
         return value
 
     def key_for(self, *args: P.args, **kwargs: P.kwargs) -> str:
@@ -132,11 +137,3 @@ def may_be_made(error: BaseException | None) -> bool:
     while isinstance(error, ServiceError) and (error.status < 500 or error.undone):
         error = error.__context__
     return error is not None
-
-
-def result_decoder(function: Callable[..., T], pattern: str) -> msgspec.json.Decoder[T]:
-    """Return what reads a result again."""
-    hints = get_type_hints(function, include_extras=True)
-    if "return" not in hints:
-        raise TypeError(f"{pattern}: expected a return annotation, to read results again")
-    return msgspec.json.Decoder(hints["return"])

@@ -23,7 +23,7 @@ patterns: dict[str, str] = {}  # of the modules' functions, by the functions' na
 def check_pattern(pattern: str, signature: inspect.Signature) -> None:
     """Raise ValueError unless two different calls of a function always have different keys."""
     for name, parameter in signature.parameters.items():
-        if name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ValueError(f"{pattern}: {name} cannot be in a key: expected named arguments")
     braces = {part for part in pattern.split(":") if "{" in part or "}" in part}
     if braces != {f"{{{name}}}" for name in signature.parameters}:
