@@ -2,8 +2,10 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import gevent
 import pytest
 
 from utils.serve import address
@@ -57,6 +59,19 @@ def test_a_unix_socket_needs_a_folder_and_nobody_who_listens(tmp_path: Path) -> 
         assert "already in use" in unix_fault(path)
     assert "does not exist" in unix_fault(tmp_path / "nowhere/socket")
     assert "no socket" in unix_fault(tmp_path)
+
+
+def test_who_listens_on_a_unix_socket_and_lets_nobody_in_is_not_waited_for(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as server, ExitStack() as waiting:
+        server.bind(path)
+        server.listen(0)
+        for _ in range(2):  # the second one finds the queue full
+            client = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            client.connect_ex(path)
+        with gevent.Timeout(10):
+            assert "already in use" in unix_fault(tmp_path / "socket")
 
 
 def test_a_unix_socket_that_every_user_may_exchange_is_refused(tmp_path: Path) -> None:

@@ -60,8 +60,11 @@ def unix_fault(path: Path) -> str:
         return "every user may exchange what is in its folder"
     if path.exists() and not path.is_socket():
         return "this file is no socket"
-    with socket.socket(socket.AF_UNIX) as client:  # left by a killed process, nobody listens on it
-        return IN_USE if client.connect_ex(str(path)) == 0 else ""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1)  # who listens may let nobody in
+        found = client.connect_ex(str(path))
+    left = (errno.ENOENT, errno.ECONNREFUSED)  # by a killed process, or there is none
+    return "" if found in left else IN_USE
 
 
 def tcp_fault(host: str, port: int) -> str:
