@@ -39,6 +39,20 @@ def pem_file(path: str) -> None:
         raise ValueError(f"expected a PEM file with a certificate ({reason})") from None
 
 
+def key_file(path: str) -> None:
+    """Check that the file holds a private key; of an encrypted one, OpenSSL asks the terminal."""
+    if not path:
+        return
+    try:
+        text = Path(path).read_text("ascii")
+        found = "PRIVATE KEY-----" in text and "ENCRYPTED" not in text
+        reason = "there is none in it, or it is encrypted"
+    except (OSError, ValueError) as error:
+        found, reason = False, getattr(error, "strerror", None) or "not a text"
+    if not found:
+        raise ValueError(f"expected a PEM file with a private key ({reason})")
+
+
 def networks(text: str) -> None:
     """Check addresses and networks with commas between."""
     try:
@@ -73,6 +87,17 @@ def origins(text: str) -> None:
     for origin in filter(None, map(str.strip, text.split(","))):
         if not ORIGIN.fullmatch(origin):
             raise ValueError("expected origins such as https://shop.example with commas between")
+
+
+ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::([0-9]{1,5}))?")
+
+
+def sentinel_addresses(text: str) -> list[tuple[str, int]]:
+    """Return hosts and ports."""
+    found = [ADDRESS.fullmatch(part.strip()) for part in text.split(",") if part.strip()]
+    if not all(found):
+        raise ValueError("expected host:port of each, with commas between")
+    return [(match[1].strip("[]"), int(match[2] or 26379)) for match in found if match]
 
 
 def socket_path(path: str) -> None:
@@ -121,20 +146,47 @@ class MySQL(Struct, frozen=True, kw_only=True):
 
 
 class Redis(Struct, frozen=True, kw_only=True):
-    """Redis; not used without a host."""
+    """Redis; not used without a host or sentinels."""
 
     url: Annotated[Secret, REDIS_FORMS, "Redis's URL, in place of host, port, user and so on"] = (
         Secret("")
     )
-    host: Annotated[str, host_name, "Redis's host; Redis is not used without one"] = ""
+    host: Annotated[
+        str, host_or_socket, "Redis's host or Unix socket; Redis is not used without one"
+    ] = ""
     port: Annotated[Port, "Redis's port"] = 6379
+    sentinels: Annotated[
+        str, sentinel_addresses, "Sentinels, host:port with commas between, in place of a host"
+    ] = ""
+    sentinel_password: Annotated[Secret, "the Sentinels' password"] = Secret("")
+    master: Annotated[str, "name of the master that the Sentinels watch"] = ""
+    user: Annotated[str, "Redis's user; its default user if empty"] = ""
     password: Annotated[Secret, "Redis's password"] = Secret("")
     tls: Annotated[Literal["off", "verify"], "TLS to Redis, its certificate verified"] = "off"
     tls_ca: Annotated[str, pem_file, "PEM file of the authority behind Redis's certificate"] = ""
+    tls_cert: Annotated[str, pem_file, "PEM file of the certificate to show to Redis"] = ""
+    tls_key: Annotated[str, key_file, "PEM file of its key, if that is another one"] = ""
     db: Annotated[int, Meta(ge=0), "Redis's database number"] = 0
     prefix: Annotated[str, "what the cache's keys begin with; SERVICE_NAME if empty"] = ""
     pool_size: Annotated[Count, "connections to Redis per worker, at most"] = 50
     timeout: Annotated[Seconds, "seconds Redis may take for a command"] = 0.5
+
+    @property
+    def configured(self) -> bool:
+        """Return whether Redis is used."""
+        return bool(self.host or self.sentinels)
+
+    def __post_init__(self) -> None:
+        if self.host and self.sentinels:
+            raise ValueError("REDIS_HOST, REDIS_SENTINELS: expected only one of them")
+        if bool(self.sentinels) != bool(self.master):
+            raise ValueError("REDIS_SENTINELS, REDIS_MASTER: expected both or none")
+        if self.tls_key and not self.tls_cert:
+            raise ValueError("REDIS_TLS_KEY: expected REDIS_TLS_CERT too")
+        if self.tls == "off" and self.tls_cert:
+            raise ValueError("REDIS_TLS_CERT: expected REDIS_TLS=verify")
+        if self.tls != "off" and self.host.startswith("/"):
+            raise ValueError("REDIS_TLS: expected off with a Unix socket")
 
 
 class Log(Struct, frozen=True, kw_only=True):

@@ -221,7 +221,7 @@ def test_one_setting_can_be_asked_for_while_others_are_wrong(service: Service) -
             "PORT=1\n",
             ".env, line 1: unknown setting, did you mean SERVER_PORT or MYSQL_PORT or REDIS_",
         ),
-        ("user=x\n", ".env, line 1: unknown setting, did you mean MYSQL_USER?"),
+        ("user=x\n", ".env, line 1: unknown setting, did you mean MYSQL_USER or REDIS_USER?"),
         ("SERVER-PORT=1\n", ".env, line 1: unknown setting, did you mean SERVER_PORT?"),
         ("server.port=1\n", ".env, line 1: unknown setting, did you mean SERVER_PORT?"),
         ("MYSQL_SSL_MODE=x\n", ".env, line 1: unknown setting, "),
