@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from conf import ROOT
+from utils.text import escape_unprintable
 
 FOLDER, LOG, PRIVATE = 0o750, 0o640, 0o600
 STICKY = stat.S_IWOTH | stat.S_ISVTX  # all may write, but exchange only what is theirs
@@ -104,7 +105,7 @@ def write_file(path: Path, text: str) -> None:
 def show(path: str, start: str = "0") -> None:
     """Print the last lines of a file: escape sequences would command the terminal."""
     for line in read_file(path, int(start), LOG).splitlines()[-40:]:
-        print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))  # noqa: T201
+        print(escape_unprintable(line))  # noqa: T201
 
 
 def main(verb: str, path: str, *rest: str) -> None:

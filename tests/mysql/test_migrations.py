@@ -70,6 +70,16 @@ def test_what_was_applied_has_to_stay_as_it_is(schema: Schema) -> None:
     assert schema.refusal().startswith("0001_create_a.sql is applied and missing from ")
 
 
+def test_what_stands_in_the_table_commands_no_terminal(schema: Schema) -> None:
+    schema.write("0001_create_a.sql", CREATE_A)
+    schema.migrate()
+    schema.run("INSERT INTO migrations VALUES (2, '0002_\x1b[2J\x9b\u202e\n', '', NOW())")
+    for call in (schema.migrate("status"), schema.migrate()):
+        printed = "".join(map(str, call)).replace("\n", "")
+        assert "0002_\\x1b[2J" in printed
+        assert printed.isprintable()
+
+
 def test_the_ends_of_lines_are_no_change(schema: Schema) -> None:
     schema.write("0001_create_a.sql", "CREATE TABLE a\n(i INT);\n-- end\n")
     schema.migrate()

@@ -18,8 +18,7 @@ from utils.dev.servers import LocalServer, MariaDB, MySQL, Redis
 from utils.dev.service import Service
 from utils.dev.watcher import modified_times
 from utils.files import make_folder, open_file, write_file
-from utils.serve import state
-from utils.serve.locks import holder
+from utils.serve import locks, state
 
 DEV = ROOT / ".dev"
 POLL = 0.3  # seconds
@@ -42,11 +41,11 @@ def lock() -> TextIO:
 def check_address() -> None:
     """Exit if others listen where the service is to, which may be what a killed dev left."""
     try:
-        from utils.serve.address import check  # noqa: PLC0415  it exits at a wrong setting,
-    except SystemExit:  # which the service itself tells, until it is right
-        return
-    left = state.read(DEV / "run") if holder(DEV / "run/master") else None
-    check(left.address if left else "")
+        from utils.serve import address  # noqa: PLC0415  it exits at a wrong setting
+    except SystemExit:
+        return  # the service itself tells it, until it is right
+    left = state.read(DEV / "run") if locks.holder(DEV / "run/master") else None
+    address.check(left.address if left else "")
 
 
 def configured(*names: str) -> bool:

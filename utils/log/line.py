@@ -4,22 +4,13 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from conf import ROOT
 from utils.context import request_uuid
-
-
-def escape_unprintable(
-    text: str, escape: Callable[[str], str] = lambda char: char.encode("unicode_escape").decode()
-) -> str:
-    """Escape what could forge or hide a line: control, separator and bidirectional characters."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else escape(char) for char in text)
+from utils.text import escape_unprintable
 
 
 @cache

@@ -19,6 +19,7 @@ from utils.mysql.apply import Migration
 from utils.mysql.connection import Connection
 from utils.mysql.login import options
 from utils.mysql.schema import MIGRATE_ERRORS, MigrationError, applied, checksum, known, pending
+from utils.text import escape_lines, escape_unprintable
 
 TABLE = """CREATE TABLE IF NOT EXISTS migrations (
     number SMALLINT UNSIGNED NOT NULL PRIMARY KEY,
@@ -55,7 +56,8 @@ def status() -> None:
     """Print each migration with the time it was applied, or as pending."""
     texts, done = known(), applied(Connection(**options()).rows)
     for name in sorted({*texts, *done}):
-        print(f"{done[name]['applied']:%Y-%m-%d %H:%M:%S} UTC" if name in done else "pending", name)
+        when = f"{done[name]['applied']:%Y-%m-%d %H:%M:%S} UTC" if name in done else "pending"
+        print(escape_unprintable(f"{when} {name}"))  # who writes to the table may be anybody
     pending(texts, done)
 
 
@@ -74,9 +76,10 @@ def main() -> None:
         else:
             migrate(arguments.wait)
     except (*MIGRATE_ERRORS, KeyboardInterrupt) as error:
-        raise SystemExit(f"migrate: {error}") from None
+        raise SystemExit(escape_lines(f"migrate: {error}")) from None
     except Exception as error:  # a fault of ours; an operator is no better off with a traceback
-        raise SystemExit(f"migrate: {type(error).__name__}: {error}") from None
+        message = f"migrate: {type(error).__name__}: {error}"
+        raise SystemExit(escape_lines(message)) from None
 
 
 if __name__ == "__main__":
