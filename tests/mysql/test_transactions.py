@@ -15,7 +15,7 @@ from utils.dev.servers import MariaDB
 from utils.errors import UnavailableError
 from utils.mysql import Result, RetryableError, Transaction, mysql, queries
 from utils.mysql.connection import Connection
-from utils.mysql.execute import execute
+from utils.mysql.execute import execute, send
 
 
 def test_a_transaction_is_committed_as_a_whole(accounts: MariaDB) -> None:
@@ -141,13 +141,13 @@ def test_a_procedure_may_be_retried_only_in_a_transaction(
     assert cents(accounts) == [0, 100]
 
 
-def test_a_commit_that_fails_is_never_called_retryable(
+def test_a_commit_that_is_interrupted_is_not_called_retryable(
     accounts: MariaDB, interrupted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No server can be made to fail so in a COMMIT: the procedure's error stands for it."""
 
-    def fail_to_commit(connection: Connection, sql: str, *values: Any) -> Result:
-        return execute(connection, sql.replace("COMMIT", interrupted), *values)
+    def fail_to_commit(connection: Connection, sql: str, *_: Any) -> Result:
+        return send(connection, sql, interrupted.encode() if sql == "COMMIT" else sql.encode(), ())
 
     monkeypatch.setattr(queries, "execute", fail_to_commit)
     with pytest.raises(UnavailableError) as caught, mysql.transaction() as tx:

@@ -37,11 +37,11 @@ def test_the_examples_run(mariadb: MariaDB, mysql_proxy: Proxy) -> None:
     mysql.execute("ALTER TABLE orders ALTER quantity SET DEFAULT 1")
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
         exec(block, names)
-    names["transfer"]()
+    names["transfer"](30, 1, 2)
     assert names["register"]("eve@example.org") == 1
     with pytest.raises(ConflictError, match="taken"):
         names["register"]("eve@example.org")
-    assert mysql.rows("SELECT cents FROM accounts ORDER BY id") == [{"cents": 0}, {"cents": 100}]
+    assert mysql.rows("SELECT cents FROM accounts ORDER BY id") == [{"cents": -30}, {"cents": 130}]
     assert mysql.value("SELECT COUNT(*) FROM orders") == 4
     close_idle()
 

@@ -11,24 +11,50 @@ from utils.log import logger
 # The server is full, shuts down, refuses the login, became read-only, or killed the connection: a
 # new connection may lead to a better one.
 CONNECTION_ERRORS = {
+    ER.CANT_LOCK,  # of tables that InnoDB has read-only
     ER.CON_COUNT_ERROR,
     ER.DBACCESS_DENIED_ERROR,
     ER.ACCESS_DENIED_ERROR,
+    ER.UNKNOWN_COM_ERROR,  # Galera: not yet part of the cluster, or no more
     ER.SERVER_SHUTDOWN,
+    ER.CANT_CREATE_THREAD,
+    *range(ER.NET_READ_ERROR, ER.NET_WRITE_INTERRUPTED + 1),
     ER.TOO_MANY_USER_CONNECTIONS,
+    ER.LOCK_TABLE_FULL,  # MySQL undid the whole transaction
+    ER.USER_LIMIT_REACHED,  # of connections or of statements
     ER.OPTION_PREVENTS_STATEMENT,
+    1792,  # read-only transaction, which the server may prescribe
     1836,  # read-only mode
     1927,  # MariaDB: connection was killed
+    3032,  # MySQL: offline mode
+    3169,  # MySQL: session was killed
     4031,  # MySQL: disconnected for inactivity
 }
-# A statement ran out of time, waited too long for a lock, or lost a deadlock; MySQL undid it.
+# The disk or the memory is full. The connection goes on.
+FULL_ERRORS = {
+    ER.DISK_FULL,
+    ER.OUTOFMEMORY,
+    ER.OUT_OF_SORTMEMORY,
+    ER.OUT_OF_RESOURCES,
+    ER.RECORD_FILE_FULL,
+}
+# A statement ran out of time, waited too long for a lock, lost a deadlock, or met what another one
+# has changed; MySQL undid it.
 RETRYABLE_ERRORS = {
+    ER.CHECKREAD,  # MariaDB: innodb_snapshot_isolation
     ER.LOCK_WAIT_TIMEOUT,
     ER.LOCK_DEADLOCK,
     ER.QUERY_INTERRUPTED,
+    ER.TABLE_DEF_CHANGED,
+    1637,  # too many transactions at once
     1969,  # MariaDB: max_statement_time
     3024,  # MySQL: max_execution_time
+    3058,  # a deadlock of GET_LOCK
+    3101,  # MySQL: Group Replication
+    3572,  # MySQL: NOWAIT
 }
+# Only these say that a COMMIT is undone: in a cluster, where other servers may object to it.
+COMMIT_UNDONE_ERRORS = {ER.LOCK_DEADLOCK, 3101}
 DUPLICATE_KEY_ERRORS = {ER.DUP_ENTRY, 1586}
 # Errors whose words contain names and numbers of MySQL's, and no value of a statement.
 ERRORS_WITHOUT_VALUES = {
@@ -45,6 +71,7 @@ ERRORS_WITHOUT_VALUES = {
     ER.CONSTRAINT_FAILED,  # MariaDB's of a CHECK
     3819,  # MySQL's
     *CONNECTION_ERRORS,
+    *FULL_ERRORS,
     *RETRYABLE_ERRORS,
 }
 NAMES = {code: name for name, code in vars(ER).items() if isinstance(code, int)}
@@ -60,7 +87,7 @@ class RetryableError(UnavailableError):
     """Raise if MySQL undid the statement: a deadlock, a lock or the statement took too long.
 
     Nothing of it is written, so it can be sent again: a statement by itself, or all of its
-    transaction.
+    transaction. `mysql.retrying` does.
     """
 
     undone = True
@@ -124,7 +151,7 @@ def is_refusal(error: MySQLError) -> bool:
     code = code_of(error)
     if code == 0:
         return isinstance(error, ProgrammingError)  # values that do not fit the statement
-    return is_from_server(code) and code not in CONNECTION_ERRORS
+    return is_from_server(code) and code not in CONNECTION_ERRORS | FULL_ERRORS
 
 
 def as_statement_error(error: MySQLError) -> StatementError:

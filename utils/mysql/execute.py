@@ -15,6 +15,8 @@ from utils.errors import UnavailableError
 from utils.log import logger
 from utils.mysql.connection import Connection
 from utils.mysql.errors import (
+    COMMIT_UNDONE_ERRORS,
+    FULL_ERRORS,
     RETRYABLE_ERRORS,
     RetryableError,
     as_statement_error,
@@ -26,6 +28,7 @@ from utils.mysql.parameters import Values, batches, bind
 from utils.mysql.rows import Row
 from utils.timing import timed
 
+COMMIT = "COMMIT"
 UPSERT = re.compile(r"\s*REPLACE\b|.*\bON\s+DUPLICATE\s+KEY\b", re.IGNORECASE | re.DOTALL)
 SINGLE_STATEMENT = re.compile(r"\s*(?:INSERT|REPLACE|UPDATE|DELETE|SELECT|WITH)\b", re.IGNORECASE)
 
@@ -79,17 +82,20 @@ def send(connection: Connection, sql: str, data: bytes, values: Sequence[Any]) -
 
 def translate(connection: Connection, sql: str, raised: MySQLError) -> Exception:
     """Return our error for PyMySQL's, and close the connection if its session cannot go on."""
-    error = as_statement_error(raised)
-    if code_of(raised) in RETRYABLE_ERRORS:
+    error, code = as_statement_error(raised), code_of(raised)
+    if code in RETRYABLE_ERRORS:
         in_transaction = not connection.is_idle
         if in_transaction:  # MySQL rolled back: what came next would be committed alone
             connection.close()
-        # Outside a transaction, a CALL may have committed a part of its work.
-        undone = in_transaction or SINGLE_STATEMENT.match(sql)
+        if sql == COMMIT:
+            undone = code in COMMIT_UNDONE_ERRORS
+        else:  # outside a transaction, a CALL may have committed a part of its work
+            undone = in_transaction or bool(SINGLE_STATEMENT.match(sql))
         return unavailable(error, RetryableError if undone else UnavailableError)
     if is_refusal(raised):
         return error
-    connection.close()
+    if code not in FULL_ERRORS:
+        connection.close()
     return unavailable(error)
 
 

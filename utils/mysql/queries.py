@@ -14,10 +14,11 @@ from utils.context import check_deadline
 from utils.errors import UnavailableError
 from utils.log import logger
 from utils.mysql.connection import Connection
-from utils.mysql.errors import RetryableError, StatementError
-from utils.mysql.execute import Result, execute, execute_many
+from utils.mysql.errors import StatementError
+from utils.mysql.execute import COMMIT, Result, execute, execute_many
 from utils.mysql.parameters import Values
 from utils.mysql.pool import pool
+from utils.mysql.retries import retrying
 from utils.mysql.rows import Row, convert
 from utils.mysql.script import CALL, UNDONE_BY_ROLLBACK
 
@@ -123,10 +124,7 @@ class Transaction(Queries):
             if not self.connection:
                 raise RuntimeError("the transaction is over")
             check_deadline()
-            try:
-                execute(connection, "COMMIT")
-            except RetryableError as error:  # whether a COMMIT was undone is not known
-                raise UnavailableError(str(error)) from error
+            execute(connection, COMMIT)
 
     def roll_back(self, connection: Connection) -> None:
         """Roll back, after the statements of other greenlets; what is closed is rolled back."""
@@ -137,6 +135,8 @@ class Transaction(Queries):
 
 class MySQL(Queries):
     """Statements and transactions, each on a connection of the pool."""
+
+    retrying = staticmethod(retrying)
 
     def execute_many(self, sql: str, rows: Iterable[Values]) -> int:
         """Write many rows in one transaction, and return their number."""
