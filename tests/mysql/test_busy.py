@@ -1,7 +1,6 @@
 """What MySQL could not do now is told apart from what it will never do, and may be done again."""
 
 import threading
-from contextlib import suppress
 from typing import Any
 
 import gevent
@@ -9,9 +8,10 @@ import pytest
 from pymysql.err import OperationalError
 
 from tests.support.mysql import cents
-from utils.context import request_deadline
+from tests.support.service import wait_until
+from utils.context import request_deadline, spared, time_left
 from utils.dev.servers import MariaDB
-from utils.errors import NotBegunError, UnavailableError
+from utils.errors import DeadlineError, UnavailableError
 from utils.mysql import DuplicateKeyError, RetryableError, StatementError, mysql
 from utils.mysql.execute import translate
 from utils.mysql.pool import pool
@@ -152,11 +152,11 @@ def test_no_attempt_is_begun_after_the_deadline() -> None:
     @mysql.retrying(3)
     def work() -> None:
         runs.append(1)
-        with suppress(gevent.Timeout):
-            gevent.sleep(60)
+        with spared(60):  # as in a statement
+            wait_until(lambda: time_left(60) <= 0)
         raise RetryableError
 
-    with pytest.raises(NotBegunError), request_deadline(0.01):
+    with pytest.raises(DeadlineError), request_deadline(0.01):
         work()
     assert len(runs) == 1
 
