@@ -80,25 +80,21 @@ def check_deadline() -> None:
         raise NotBegunError
 
 
-class spared:  # noqa: N801  reads as the context managers of contextlib do
+@contextmanager
+def spared(seconds: float = STEP_SECONDS) -> Iterator[None]:
     """Let the request's deadline not cut the block in its first `seconds`.
 
     A caller chooses its deadline: one that is always in haste must not cost all others what it
     cuts. The step after it is not begun: see check_deadline.
     """
-
-    def __init__(self, seconds: float = STEP_SECONDS) -> None:
-        self.seconds = seconds
-        self.postponed: gevent.Timeout | None = None
-
-    def __enter__(self) -> None:
-        if time_left(self.seconds) < self.seconds and (timeout := own_timeout()):
-            self.postponed = timeout
-            postpone(timeout, self.seconds)
-
-    def __exit__(self, *_: object) -> None:
-        if self.postponed and self.postponed.pending:
-            postpone(self.postponed, max(0.0, time_left(math.inf)))
+    timeout = own_timeout() if time_left(seconds) < seconds else None
+    if timeout:
+        postpone(timeout, seconds)
+    try:
+        yield
+    finally:
+        if timeout and timeout.pending:
+            postpone(timeout, max(0.0, time_left(math.inf)))
 
 
 def postpone(timeout: gevent.Timeout, seconds: float) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.serve.conftest import Gated
 from tests.support.service import Service, wait_until
 from tests.support.wire import HEAD, ORDER, Client, post
-from utils.serve.connection import has_input
+from utils.turns import is_readable
 
 LAST = HEAD + b"Connection: close\r\nContent-Length: 14\r\n\r\n" + ORDER
 
@@ -81,9 +81,9 @@ def test_a_killed_worker_is_replaced(service: Service) -> None:
 
 def test_input_that_has_just_come_is_seen() -> None:
     service, client = socket.socketpair()
-    assert not has_input(service)
+    assert not is_readable(service)
     client.send(b"x")
-    assert has_input(service)
+    assert is_readable(service)
     service.close()
     client.close()
 

@@ -1,6 +1,5 @@
 """Calls to other services, bounded in time and size."""
 
-from utils.http.response import UpstreamResponse
-from utils.http.upstream import Upstream
+from utils.http.upstream import Upstream, UpstreamResponse
 
 __all__ = ["Upstream", "UpstreamResponse"]

@@ -6,19 +6,13 @@ import math
 import random
 import time
 from socket import SOCK_STREAM, getaddrinfo
-from typing import Any, NamedTuple
+from typing import Any
 
 import gevent
 
 UNREACHABLE = (errno.EHOSTUNREACH, errno.ENETUNREACH)
 FAILED_SECONDS = 10.0
-
-
-class Address(NamedTuple):
-    """An address of a name, as `getaddrinfo` returns it."""
-
-    family: int
-    sockaddr: Any
+Address = tuple[int, Any]  # family and sockaddr, as `getaddrinfo` returns them
 
 
 class Addresses:
@@ -75,4 +69,4 @@ def look_up(host: str, port: int) -> list[Address] | OSError:
     except OSError as error:
         return error
     # Sorted, for DNS shuffles them, and turns need an order.
-    return sorted({Address(family, sockaddr) for family, _, _, _, sockaddr in found})
+    return sorted({(family, sockaddr) for family, _, _, _, sockaddr in found})

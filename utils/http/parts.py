@@ -18,27 +18,26 @@ NEVER_IN_PATHS = re.compile("//|[?#\\\\\0-\x1f\x7f-\x9f\ud800-\udfff]")
 Fields = Mapping[str, Any] | Iterable[tuple[str, Any]]
 
 
-def parse_base_url(name: str, url: str) -> tuple[str, tuple[str, str] | None]:
+def parse_base_url(
+    name: str, url: str, is_proxy: bool = False
+) -> tuple[str, tuple[str, str] | None]:
     """Return the URL without its user and password, and these, if it has them."""
     with suppress(ValueError):  # the text of urlsplit's error may contain the password
         parts = urlsplit(url)
         user, password = parts.username, parts.password or ""
         auth = (unquote(user, "latin-1"), unquote(password, "latin-1")) if user else None
-        base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        path = parts.path.rstrip("/")
+        base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}"
+        # A proxy of another scheme needs packages, or TLS within TLS.
+        schemes = ("http",) if is_proxy else ("http", "https")
+        usable = parts.scheme in schemes and parts.hostname and parts.port != 0
         (parts.hostname or "").encode("idna")  # a label that is too long would fail at each call
-        if usable and not parts.query and not parts.fragment:
+        if usable and not (parts.query or parts.fragment or (is_proxy and path)):
             return base, auth
-    raise ValueError(f"{name}: expected a URL like http://user:password@host:8080/path")
-
-
-def check_proxy(name: str, proxy: str) -> None:
-    """Refuse what is no URL of a proxy. Other schemes need packages, or TLS within TLS."""
-    with suppress(ValueError):
-        scheme, _, host = parse_base_url(name, proxy)[0].partition("://")
-        if scheme == "http" and "/" not in host:
-            return
-    raise ValueError(f"{name}: expected a proxy like http://user:password@host:3128")
+    example = "proxy like http://user:password@host:3128"
+    if not is_proxy:
+        example = "URL like http://user:password@host:8080/path"
+    raise ValueError(f"{name}: expected a {example}")
 
 
 def quote_path(path: str, *segments: str | int) -> str:

@@ -9,9 +9,10 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
 from utils.log import logger
+from utils.turns import FairReads
 
 
-class ClosingSocket(ssl.SSLSocket):
+class TLSSocket(FairReads, ssl.SSLSocket):
     """A socket that is closed when its handshake is cut: gevent closes it for an OSError alone."""
 
     def do_handshake(self, *args: Any) -> None:
@@ -48,7 +49,7 @@ class TLS:
 def load_context(ca_file: str, certificate: str, key: str, *changed_at: int) -> ssl.SSLContext:
     """Load the files, anew if one was changed at another time."""
     context = create_urllib3_context()
-    context.sslsocket_class = ClosingSocket
+    context.sslsocket_class = TLSSocket
     context.load_verify_locations(ca_file)
     if certificate:
         # An empty password: without one, OpenSSL would ask for it at the terminal.

@@ -4,33 +4,55 @@ warehouse = Upstream("warehouse", "http://127.0.0.1:8080")
 stock = warehouse.get("/stock", item).decode(Stock)
 """
 
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, overload
 from urllib.parse import urlsplit
 
+import msgspec
 import requests
 from msgspec import UNSET
 
+from utils.codec import JSON_ERRORS
 from utils.context import fail_after, outbound_headers, per_process, time_left
 from utils.errors import DeadlineError, NotBegunError
 from utils.http.failures import LIBRARY_ERRORS, unavailable, unavailable_because
-from utils.http.parts import Fields, check_proxy, encode_body, parse_base_url, quote_path
-from utils.http.response import UpstreamResponse
+from utils.http.parts import Fields, encode_body, parse_base_url, quote_path
 from utils.http.session import Adapter, Session, retry_policy
 from utils.http.tls import TLS
 from utils.log import logger
 from utils.passwords import warn_of_clear_text
-from utils.timing import timed
 
 # Not larger: urllib3 copies what is left of a chunk for each member of a gzip file in it.
 CHUNK_BYTES = 1 << 14
 
 P = ParamSpec("P")
 S = TypeVar("S")
+T = TypeVar("T")
 
 
 class TotalTimeoutError(Exception):
     """The time for a whole call is up."""
+
+
+class UpstreamResponse(NamedTuple):
+    """A response that was read whole and unzipped; `headers` are found in any case."""
+
+    upstream: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @overload
+    def decode(self) -> Any: ...
+    @overload
+    def decode(self, into: type[T]) -> T: ...
+    def decode(self, into: Any = Any) -> Any:
+        """Return the JSON of the body as a type; UnavailableError if it is something else."""
+        try:
+            return msgspec.json.decode(self.body, type=into)
+        except JSON_ERRORS as error:
+            raise unavailable(self.upstream, "sent an invalid response", str(error)) from None
 
 
 def with_method(
@@ -75,7 +97,7 @@ class Upstream:
         self.url, self.auth = parse_base_url(name, url)
         self.headers, self.propagate = headers or {}, propagate
         if proxy:
-            check_proxy(name, proxy)
+            parse_base_url(name, proxy, is_proxy=True)
         try:
             tls = TLS(ca_file, cert)
         except OSError as error:
@@ -109,16 +131,13 @@ class Upstream:
         be sent as given. GET and HEAD go on to where they are redirected on the same host; any
         other redirect is returned.
         """
+        url = self.url + quote_path(path, *segments)
         body, content_type = encode_body(json, data, content)
-        own = {**content_type, **self.headers, **(headers or {})}
-        passed_on = outbound_headers(self.total_timeout) if self.propagate else {}
+        all_headers = {**content_type, **self.headers, **(headers or {})}
+        if self.propagate:
+            all_headers |= outbound_headers(self.total_timeout)
         request = requests.Request(
-            method,
-            self.url + quote_path(path, *segments),
-            params=params,
-            data=body,
-            headers={**own, **passed_on},
-            auth=self.auth,
+            method, url, all_headers, data=body, params=params, auth=self.auth
         )
         return self.send(self.session().prepare_request(request))
 
@@ -133,10 +152,9 @@ class Upstream:
         limit = time_left(self.total_timeout)
         if limit < 0.001:  # of which the upstream would be told as 0 ms
             raise NotBegunError
-        status = "-"
+        status, started = "-", time.perf_counter()
         try:
             with (
-                timed() as took,
                 fail_after(limit, TotalTimeoutError()),
                 self.session().send(request, stream=True, timeout=self.timeouts) as answer,
             ):
@@ -150,7 +168,8 @@ class Upstream:
         except LIBRARY_ERRORS as error:
             raise unavailable_because(error, self.name, self.timeouts[1]) from None
         finally:
-            logger.debug("%s: %s %s %.3f ms", self.name, request.method, status, took.ms)
+            milliseconds = (time.perf_counter() - started) * 1000
+            logger.debug("%s: %s %s %.3f ms", self.name, request.method, status, milliseconds)
 
     def read(self, response: requests.Response) -> UpstreamResponse:
         """Return the response, of at most `max_bytes` when unzipped."""

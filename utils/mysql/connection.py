@@ -5,14 +5,12 @@ that is another one than the socket which `connect` takes. `_get_server_informat
 may send a password, and `_read_bytes` reads all that arrives.
 """
 
-import select
 import socket
 import time
 from contextlib import suppress
 from typing import Any
 
 import pymysql
-from gevent import monkey
 from pymysql import MySQLError
 from pymysql.constants import CR, ER, SERVER_STATUS
 from pymysql.cursors import DictCursor
@@ -23,10 +21,9 @@ from utils.context import fail_after
 from utils.mysql.login import check_first_method
 from utils.mysql.rows import Row
 from utils.mysql.values import Quote, literal, quote, quote_without_backslashes
-from utils.turns import Turns
+from utils.turns import Turns, is_readable
 
 MAX_ANSWER_BYTES = 256 << 20
-poll = monkey.get_original("select", "poll")  # gevent's would switch to another greenlet
 
 
 class Connection(pymysql.connections.Connection):
@@ -144,8 +141,4 @@ class Connection(pymysql.connections.Connection):
 
 def is_usable(connection: Connection) -> bool:
     """Return whether nothing has arrived on an idle connection: its end, or a stray answer."""
-    if not connection.open:
-        return False
-    poller = poll()
-    poller.register(connection._sock, select.POLLIN)
-    return not poller.poll(0)
+    return connection.open and not is_readable(connection._sock)

@@ -2,8 +2,8 @@
 
 import logging
 import re
+import time
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 from pymysql import MySQLError
@@ -26,7 +26,6 @@ from utils.mysql.errors import (
 )
 from utils.mysql.parameters import Values, batches, bind
 from utils.mysql.rows import Row
-from utils.timing import timed
 
 COMMIT = "COMMIT"
 UPSERT = re.compile(r"\s*REPLACE\b|.*\bON\s+DUPLICATE\s+KEY\b", re.IGNORECASE | re.DOTALL)
@@ -65,7 +64,8 @@ def execute_many(connection: Connection, sql: str, rows: Iterable[Values]) -> in
 def send(connection: Connection, sql: str, data: bytes, values: Sequence[Any]) -> Result:
     """Send a statement that has its values, and read its whole answer."""
     cursor = connection.cursor(DictCursor)
-    with timed(partial(log, cursor, sql, values)), spared():
+    started = time.perf_counter()
+    with spared():
         try:
             cursor.execute(data)  # type: ignore[call-overload]  # bytes go in too
             result = Result(cursor.fetchall(), cursor.rowcount, cursor.lastrowid or 0)
@@ -77,6 +77,8 @@ def send(connection: Connection, sql: str, data: bytes, values: Sequence[Any]) -
         except BaseException:  # also a timeout of gevent's
             connection.close()
             raise
+        finally:
+            log(cursor, sql, values, (time.perf_counter() - started) * 1000)
     raise error  # out here, for a traceback would show PyMySQL's error with its values
 
 

@@ -1,16 +1,15 @@
 """One client's connection: its requests one after the other, and how it ends."""
 
-import select
 import socket
 from typing import Any
 
 import gevent
-from gevent import monkey
 from gunicorn.workers.base_async import AsyncWorker
 
 from utils.log import logger
 from utils.serve.parser import Parser, Request
 from utils.serve.refusal import refusal
+from utils.turns import is_readable
 
 SEND_TIMEOUT = 60.0  # seconds
 LINGER = 2.0  # seconds
@@ -86,7 +85,7 @@ class Connection(gevent.Greenlet):
 
     def stop(self) -> None:
         """End the connection, unless a request is in flight or has just come in."""
-        if self.request is None and not has_input(self.sock):
+        if self.request is None and not is_readable(self.sock):
             self.kill(block=False)
 
 
@@ -111,13 +110,6 @@ class Output:
                 rest = rest[self.sock.send(rest) :]
         finally:
             self.sock.settimeout(None)
-
-
-def has_input(sock: Any) -> bool:
-    """Return whether data can be read at once, from a socket that a greenlet may wait for."""
-    poller = monkey.get_original("select", "poll")()
-    poller.register(sock, select.POLLIN)
-    return bool(poller.poll(0))
 
 
 def reason(lost: OSError) -> str:
