@@ -5,6 +5,7 @@ without a default has to be given. Settings of your own belong in conf/settings.
 """
 
 import base64
+import math
 import os
 import re
 from ipaddress import ip_network
@@ -140,6 +141,11 @@ class MySQL(Struct, frozen=True, kw_only=True):
     write_timeout: Annotated[Seconds, "seconds MySQL may take to accept a statement"] = 5.0
     slow_ms: Annotated[Milliseconds, "a statement that takes longer is logged as slow"] = 500.0
 
+    @property
+    def lock_wait(self) -> int:
+        """Whole seconds that a lock is waited for: MySQL tells of it before its answer is late."""
+        return max(1, math.ceil(self.read_timeout) - 1)
+
     def __post_init__(self) -> None:
         if self.tls == "verify-ca" and not self.tls_ca:  # anybody has a public one's certificate
             raise ValueError("MYSQL_TLS=verify-ca: expected MYSQL_TLS_CA, an authority of your own")
@@ -231,6 +237,8 @@ class TemplateSettings(Struct, frozen=True, kw_only=True):
     def uncertain_seconds(self) -> float:
         """How long a change that failed may still be made: then MySQL has ended what was given up.
 
-        It stands here, for utils/cache does not know MySQL.
+        A statement may wait for its table and then for its row, for which InnoDB looks at the time
+        once a second. It stands here, for utils/cache does not know MySQL.
         """
-        return self.mysql.connect_timeout + self.mysql.read_timeout
+        locks = 2 * self.mysql.lock_wait + 1
+        return self.mysql.connect_timeout + max(self.mysql.read_timeout, locks)

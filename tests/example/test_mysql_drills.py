@@ -5,10 +5,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import gevent
 import pymysql
+import pytest
 from gevent.pool import Pool as Greenlets
 
-from tests.example.orders import SOON, Clients, Reply, create, read
+from tests.example.orders import SOON, Clients, Reply, create, read, show
 from tests.support.mysql import connections, kill_all
 from tests.support.proxy import Proxy
 from tests.support.service import Service, wait_until
@@ -76,6 +78,39 @@ def test_a_mysql_that_hangs_delays_nobody_who_does_not_need_it(
     assert statistics.quantiles((reply.seconds for reply in others), n=100)[98] < SOON - 2
     assert {reply.err_code for reply in clients.replies} == {0, -5}
     assert max(reply.seconds for reply in clients.replies) < SOON + 2
+
+
+@pytest.mark.parametrize("released", ["at once", "later"])
+def test_an_update_that_waits_for_a_lock_in_a_partition(
+    service_with_orders: Service, mariadb: MariaDB, proxy: Proxy, released: str
+) -> None:
+    """The table, the cache and the answers agree afterwards, whether it was done or not."""
+    service = service_with_orders
+    service.env["WORKERS"] = "1"
+    service.sh("start", check=True)
+    assert show(service).envelope["data"]["version"] == 1
+    change = '{"item":"mate","quantity":1,"version":1}'
+    socket, user = str(mariadb.socket), mariadb.user
+    with pymysql.connect(unix_socket=socket, user=user, database="pyserver") as other:
+        other.cursor().execute("SELECT * FROM orders WHERE order_id = 7 FOR UPDATE")
+        put = gevent.spawn(Reply, service, "/orders/7", change, "PUT")
+        wait_until(lambda: connections(mariadb, "info LIKE 'UPDATE%'"))
+        proxy.hang()
+        if released == "later":
+            assert put.get().status == 503
+            wait_until(lambda: not connections(mariadb, "info LIKE 'UPDATE%'"))
+    assert put.get().status == 503
+    proxy.go_on()
+    version = 2 if released == "at once" else 1
+    assert version_of(mariadb) == version
+    wait_until(lambda: show(service).status == 200)
+    shown = [show(service).envelope["data"]["version"] for _ in range(200)]
+    assert set(shown) == {version_of(mariadb)} == {version}
+
+
+def version_of(server: MariaDB) -> int:
+    (row,) = server.run("SELECT version FROM pyserver.orders WHERE order_id = 7")
+    return int(row["version"])
 
 
 def test_a_deadline_is_kept_and_leaves_no_query_behind(

@@ -1,14 +1,12 @@
 """rows, row, value, execute, execute_many: values in, values out, one round trip each."""
 
-from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 import pymysql
 import pytest
 from msgspec import Struct
 
-from tests.support.mysql import cents
+from tests.support.mysql import cents, round_trips
 from utils.dev.servers import MariaDB, MySQL
 from utils.mysql import Result, StatementError, mysql
 from utils.mysql.execute import execute
@@ -21,18 +19,6 @@ class Account(Struct):
     id: int
     cents: int
     open: bool
-
-
-def round_trips(server: MariaDB, work: Callable[[], Any]) -> int:
-    """Return how many round trips a piece of work takes, as the server counts them."""
-
-    def questions() -> int:
-        (row,) = server.run("SHOW GLOBAL STATUS LIKE 'Questions'")
-        return int(row["Value"])
-
-    counts = [questions(), questions()]
-    work()
-    return questions() - counts[1] - (counts[1] - counts[0])
 
 
 def test_rows_are_dicts_or_instances(accounts: MariaDB) -> None:

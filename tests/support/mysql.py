@@ -15,6 +15,7 @@ from utils.errors import UnavailableError
 from utils.mysql import connection as mysql_connection
 from utils.mysql import login as mysql_login
 from utils.mysql import pool as mysql_pool
+from utils.mysql import session as mysql_session
 from utils.mysql.pool import pool
 
 
@@ -58,6 +59,18 @@ def numbers(count: int) -> str:
     return f"(SELECT 1 + {number} AS n FROM {tables}) AS numbers"
 
 
+def round_trips(server: MariaDB, work: Callable[[], Any]) -> int:
+    """Return how many round trips a piece of work takes, as the server counts them."""
+
+    def questions() -> int:
+        (row,) = server.run("SHOW GLOBAL STATUS LIKE 'Questions'")
+        return int(row["Value"])
+
+    counts = [questions(), questions()]
+    work()
+    return questions() - counts[1] - (counts[1] - counts[0])
+
+
 def refused(call: Callable[..., Any], *arguments: Any) -> str:
     """Call, and return the message of the UnavailableError that has to come."""
     with pytest.raises(UnavailableError) as caught:
@@ -68,6 +81,6 @@ def refused(call: Callable[..., Any], *arguments: Any) -> str:
 def set_mysql(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
     """Change settings of MySQL for the connections that a test makes from here on."""
     new = structs.replace(settings, mysql=structs.replace(settings.mysql, **changed))
-    for module in (mysql_connection, mysql_login, mysql_pool):
+    for module in (mysql_connection, mysql_login, mysql_pool, mysql_session):
         monkeypatch.setattr(module, "settings", new)
     close_idle()

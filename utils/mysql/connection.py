@@ -18,8 +18,10 @@ from pymysql.err import InterfaceError, OperationalError
 
 from conf.current import settings
 from utils.context import fail_after
+from utils.mysql.errors import is_refusal
 from utils.mysql.login import check_first_method
 from utils.mysql.rows import Row
+from utils.mysql.session import variables, warn_once
 from utils.mysql.values import Quote, literal, quote, quote_without_backslashes
 from utils.turns import Turns, is_readable
 
@@ -77,18 +79,33 @@ class Connection(pymysql.connections.Connection):
         data: bytes = super()._read_bytes(num_bytes)  # type: ignore[misc]
         return data
 
+    def set_character_set(self, charset: str, collation: str | None = None) -> None:
+        """Leave it to `set_up`, which sets all in one round trip."""
+
     def set_up(self) -> None:
-        """Limit statements, and ask what distinguishes the server from others at its address."""
-        limit = self.statement_timeout  # the server's own also holds if a KILL cannot reach it
-        if "MariaDB" in self.server_version:
-            self.rows(f"SET SESSION max_statement_time = {limit:f}")
-        else:
-            self.rows(f"SET SESSION max_execution_time = {limit * 1000:.0f}")
-        (row,) = self.rows("SELECT @@hostname AS host, @@port AS port, @@max_allowed_packet AS max")
+        """Set the session, and ask what distinguishes the server from others at its address."""
+        assignments = variables("MariaDB" in self.server_version, self.statement_timeout)
+        if self.try_to(f"SET {', '.join(assignments.values())}") is None:
+            for name, assignment in assignments.items():
+                if self.try_to(f"SET {assignment}") is None:
+                    warn_once(name)
+        self.autocommit(True)  # costs nothing if it is on; a write must not be lost
+        rows = self.try_to("SELECT @@hostname AS host, @@port AS port, @@max_allowed_packet AS max")
+        if rows is None:
+            warn_once("its name")
+            return
+        (row,) = rows
         self.server_id = (row["host"], row["port"])
         self.max_packet = row["max"]
-        # Last: init_connect may have switched it off, which PyMySQL learns only from an answer.
-        self.autocommit(True)
+
+    def try_to(self, sql: str) -> list[Row] | None:
+        """Send a statement, and return its rows; None if the server refuses it."""
+        try:
+            return self.rows(sql)
+        except MySQLError as error:
+            if not is_refusal(error):
+                raise
+            return None
 
     def rows(self, sql: str | bytes, *values: Any) -> list[Row]:
         """Send a statement, read its whole answer, and return its rows."""

@@ -33,7 +33,7 @@ def options() -> dict[str, Any]:
         "password": settings.mysql.password.encode(),  # PyMySQL would encode it as Latin-1
         "database": settings.mysql.database,
         "charset": "utf8mb4",
-        "autocommit": True,
+        "autocommit": None,  # Connection.set_up sees to it
         "client_flag": CLIENT.FOUND_ROWS,  # an UPDATE that changes nothing has found its row
         "connect_timeout": settings.mysql.connect_timeout,
         "ssl": tls_context(tls),

@@ -129,7 +129,7 @@ def kill(connections: Sequence[Connection]) -> None:
         started_at = time.monotonic() - int(row["Value"])
         for connection in connections:
             same = connection.server_id == killer.server_id
-            if same and started_at <= connection.connected_at:
+            if same and connection.server_id and started_at <= connection.connected_at:
                 with suppress(MySQLError):  # most have ended by themselves
                     killer.rows(f"KILL {connection.server_thread_id[0]:d}")
 
