@@ -12,12 +12,10 @@ from tests.support.service import ROOT
 from utils.dev import commands
 from utils.dev.commands import ensure_installed
 
-MISSING = [
-    "not installed: mariadbd, redis-server, nosuch; one of these helps:",
-    "  apt install mariadb-server-core mariadb-client-core redis-tools nosuch",
-    "  dnf install mariadb-server redis nosuch",
-    "  brew install mariadb redis nosuch",
-]
+MISSING = (
+    "not installed: mariadbd, redis-server, nosuch; on Debian: "
+    "apt install mariadb-server-core mariadb-client-core redis-tools nosuch"
+)
 
 
 @pytest.fixture
@@ -36,7 +34,7 @@ def put(folder: Path, name: str, script: str) -> None:
 def test_all_that_is_missing_is_named_at_once(bare: Path) -> None:
     with pytest.raises(SystemExit) as raised:
         ensure_installed("mariadbd", "redis-server", "nosuch")
-    assert str(raised.value).splitlines() == MISSING
+    assert str(raised.value) == MISSING
 
 
 def test_a_server_outside_of_the_path_is_found(
@@ -114,5 +112,5 @@ def test_the_needs_of_the_tests_are_looked_at_before_anything_is_installed(tmp_p
     )
     assert done.returncode == 1
     assert done.stderr.startswith("not installed: ")
-    assert done.stderr.count("\n") == 4
+    assert done.stderr.count("\n") == 1
     assert not (tmp_path / "venv").exists()

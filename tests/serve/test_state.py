@@ -2,7 +2,6 @@
 
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingMixIn, UnixStreamServer
@@ -10,19 +9,36 @@ from threading import Thread
 
 import pytest
 
-from utils.serve.state import State, answers, client_address, read
+from utils.serve.state import State, answers, as_text, client_address, read, welcome
 
-STATE = State("shop", 4711, 1_700_000_000, 2, "http://127.0.0.1:10001", (4712, 4713))
+STATE = {
+    "name": "shop",
+    "pid": "4711",
+    "started": "1700000000",
+    "reloads": "2",
+    "address": "http://127.0.0.1:10001",
+    "workers": "4712 4713",
+}
 
 
-@pytest.mark.parametrize("state", [STATE, replace(STATE, address="unix:/a b/s=1", workers=())])
+@pytest.mark.parametrize("state", [STATE, {**STATE, "address": "unix:/a b/s=1", "workers": ""}])
 def test_what_is_written_is_read(tmp_path: Path, state: State) -> None:
-    (tmp_path / "state").write_text(str(state))
+    (tmp_path / "state").write_text(as_text(**state))
     assert read(tmp_path) == state
 
 
+@pytest.mark.parametrize("name", STATE)
+def test_a_file_that_no_master_of_ours_writes_is_not_read(tmp_path: Path, name: str) -> None:
+    values = ["", "-1", "1e9", "\u0661", "1" * 99, "$(id)", "1\n2", "1\x1b[2J", "1\u2028", "1\x85"]
+    if name in ("name", "address", "workers"):
+        values = values[6:]
+    for value in values:
+        (tmp_path / "state").write_text(as_text(**{**STATE, name: value}))
+        assert read(tmp_path) == {}
+
+
 def test_nothing_is_read_where_nothing_serves(tmp_path: Path) -> None:
-    assert read(tmp_path) is None
+    assert read(tmp_path) == {}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +101,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("address", ["unix", "tcp"], indirect=True)
 def test_a_service_on_either_kind_of_address_is_tried(address: str) -> None:
     assert answers(address)
-    said, curl = replace(STATE, address=address).welcome().split("; try\n")
+    said, curl = welcome({**STATE, "address": address}).split("; try\n")
     assert said == f"shop is up at {address} (pid 4711)"
     subprocess.run(f"{curl} --silent --fail", shell=True, check=True)
 

@@ -104,14 +104,11 @@ class Service:
 
     def running_pid(self) -> int | None:
         """The master's pid once it serves."""
-        now = state.read(self.folder / "run")
-        return now.pid if now else None
+        return int(state.read(self.folder / "run").get("pid", 0)) or None
 
     def workers(self) -> list[int]:
         """Return the pids of the workers that serve."""
-        now = state.read(self.folder / "run")
-        assert now
-        return list(now.workers)
+        return list(map(int, state.read(self.folder / "run")["workers"].split()))
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Change a file of the copy."""

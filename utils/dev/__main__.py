@@ -15,8 +15,7 @@ from conf import ROOT
 from conf.envfile import read_env_file
 from utils.dev.commands import ensure_installed, which
 from utils.dev.servers import LocalServer, MariaDB, MySQL, Redis
-from utils.dev.service import Service
-from utils.dev.watcher import modified_times
+from utils.dev.service import Service, modified_times
 from utils.files import make_folder, open_file, write_file
 from utils.serve import locks, state
 
@@ -44,8 +43,8 @@ def check_address() -> None:
         from utils.serve import address  # noqa: PLC0415  it exits at a wrong setting
     except SystemExit:
         return  # the service itself tells it, until it is right
-    left = state.read(DEV / "run") if locks.holder(DEV / "run/master") else None
-    address.check(left.address if left else "")
+    left = state.read(DEV / "run") if locks.holder(DEV / "run/master") else {}
+    address.check(left.get("address", ""))
 
 
 def configured(*names: str) -> bool:

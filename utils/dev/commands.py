@@ -22,18 +22,10 @@ SAME_AS = {"redis-server": "redis-check-rdb"}
 
 PATIENCE = 10.0  # seconds until killed processes have ended
 
-# Whose names differ from the program's. For Debian those without a service: mariadb-server and
+# Debian's, whose names differ from the program's; those without a service: mariadb-server and
 # redis-server start one, at once and at every boot.
-MARIADB = {
-    "apt": "mariadb-server-core mariadb-client-core",
-    "dnf": "mariadb-server",
-    "brew": "mariadb",
-}
-PACKAGES = {
-    "mariadbd": MARIADB,
-    "mariadb-install-db": MARIADB,
-    "redis-server": {"apt": "redis-tools", "dnf": "redis", "brew": "redis"},
-}
+MARIADB = "mariadb-server-core mariadb-client-core"
+PACKAGES = {"mariadbd": MARIADB, "mariadb-install-db": MARIADB, "redis-server": "redis-tools"}
 
 
 def which(program: str) -> str | None:
@@ -43,9 +35,9 @@ def which(program: str) -> str | None:
     return found or shutil.which(SAME_AS.get(program, program), path=places)
 
 
-def packages(manager: str, programs: Iterable[str]) -> list[str]:
+def packages(programs: Iterable[str]) -> list[str]:
     """Return the packages that hold these programs, each once."""
-    names = " ".join(PACKAGES.get(program, {}).get(manager, program) for program in programs)
+    names = " ".join(PACKAGES.get(program, program) for program in programs)
     return list(dict.fromkeys(names.split()))
 
 
@@ -57,13 +49,11 @@ def ensure_installed(*programs: str) -> None:
     missing = [program for program in programs if not which(program)]
     allowed = os.environ.get("NO_INSTALL", "0") in ("", "0")
     if missing and allowed and os.geteuid() == 0 and shutil.which("apt-get"):
-        install(packages("apt", missing))
+        install(packages(missing))
         missing = [program for program in programs if not which(program)]
     if missing:
-        lines = [f"not installed: {', '.join(missing)}; one of these helps:"]
-        for manager in ("apt", "dnf", "brew"):
-            lines.append(f"  {manager} install {' '.join(packages(manager, missing))}")
-        raise SystemExit("\n".join(lines))
+        names = " ".join(packages(missing))
+        raise SystemExit(f"not installed: {', '.join(missing)}; on Debian: apt install {names}")
 
 
 def install(names: list[str]) -> None:

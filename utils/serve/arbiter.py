@@ -14,8 +14,7 @@ from gunicorn.sock import close_sockets
 from conf.current import settings
 from utils.files import write_file
 from utils.log import bound_console
-from utils.serve import loading
-from utils.serve.state import State, client_address
+from utils.serve import loading, state
 from utils.serve.worker import Stage
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -28,7 +27,7 @@ class Arbiter(gunicorn.arbiter.Arbiter):
     """
 
     started = reloads = 0
-    state: State | None = None
+    published = ""
     stop_signal = 0
     stopping = False
     LISTENERS: list[Any]
@@ -89,16 +88,16 @@ class Arbiter(gunicorn.arbiter.Arbiter):
 
     def publish(self) -> None:
         """Write the state file when the state has changed."""
-        state = State(
+        text = state.as_text(
             name=self.cfg.proc_name,
             pid=self.pid,
             started=self.started,
             reloads=self.reloads,
-            address=client_address(str(self.LISTENERS[0])),
-            workers=tuple(worker.pid for worker in self.active() if worker.stage == Stage.SERVING),
+            address=state.client_address(str(self.LISTENERS[0])),
+            workers=" ".join(str(w.pid) for w in self.active() if w.stage == Stage.SERVING),
         )
-        if state != self.state and self.write("state", str(state)):
-            self.state = state
+        if text != self.published and self.write("state", text):
+            self.published = text
 
     def write(self, name: str, text: str) -> bool:
         """Write a file of RUN_DIR, whole or not at all."""

@@ -26,19 +26,10 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from utils.files import (
-    PRIVATE,
-    check_path,
-    make_folder,
-    open_file,
-    read_file,
-    trusted,
-    write_file,
-)
+from utils.files import PRIVATE, check_path, make_folder, open_file, read_file, trusted, write_file
 
 # struct flock: Linux has the type first, the BSDs and macOS have it last.
 LINUX = sys.platform.startswith("linux")
@@ -164,12 +155,7 @@ def dev(file: str, *command: str) -> None:
     os.execvp(command[0], command)  # noqa: S606
 
 
-BECOME: dict[str, Callable[..., None]] = {
-    "session": session,
-    "use": use,
-    "master": master,
-    "dev": dev,
-}
+BECOME: dict[str, Any] = {"session": session, "use": use, "master": master, "dev": dev}
 
 
 def main(verb: str, *arguments: str) -> None:

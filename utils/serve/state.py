@@ -1,15 +1,17 @@
 """RUN_DIR/state: what the master tells the outside, as `name=value` lines.
 
+`started` is in seconds since 1970, `reloads` counts from 0, `address` is the one for clients,
+`http://host:port` or `unix:/path`, and `workers` are the pids of those that serve.
+
 run.sh runs this with any Python 3: `python -m utils.serve.state welcome RUN_DIR` asks the service
-for an answer and prints how to reach it; `facts` and the
-name of a field print these.
+for an answer and prints how to reach it; `facts` and the name of a field print these.
 """
 
 import os
+import re
 import socket
 import sys
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -18,60 +20,46 @@ from utils.files import read_file
 
 AS_ROOT = "runs as root, and so does any fault in it: better start it as a user of its own"
 ANSWER_TIMEOUT = 10.0
+FORM = re.compile(
+    "name=(?P<name>.*)\npid=(?P<pid>[0-9]{1,9})\nstarted=(?P<started>[0-9]{1,12})\n"
+    "reloads=(?P<reloads>[0-9]{1,9})\naddress=(?P<address>.*)\nworkers=(?P<workers>[0-9 ]*)\n"
+)
+State = dict[str, str]
 
 
-@dataclass(frozen=True)
-class State:
-    """The running service; `started` is in seconds since 1970, `reloads` counts from 0.
-
-    The address is the one for clients, `http://host:port` or `unix:/path`; the workers are the
-    pids of those that serve.
-    """
-
-    name: str
-    pid: int
-    started: int
-    reloads: int
-    address: str
-    workers: tuple[int, ...]
-
-    def __str__(self) -> str:
-        workers = " ".join(map(str, self.workers))
-        fields = {**asdict(self), "workers": workers}
-        return "".join(f"{name}={value}\n" for name, value in fields.items())
-
-    def facts(self) -> str:
-        """Describe the service for `status`."""
-        return (
-            f"  pid      {self.pid}\n  address  {self.address}\n"
-            f"  workers  {' '.join(map(str, self.workers))}\n"
-            f"  uptime   {int(time.time()) - self.started} s"
-        )
-
-    def welcome(self) -> str:
-        """Describe where the service is, and a command that tries it."""
-        url, option = self.address, ""
-        if path := unix_path(self.address):
-            url, option = "http://localhost", f"--unix-socket {quote(path)} "
-        return (
-            f"{self.name} is up at {self.address} (pid {self.pid}); try\n"
-            f"curl {option}{url}/test -d '{{\"order_id\":12345}}'"
-        )
+def as_text(**fields: object) -> str:
+    return "".join(f"{name}={value}\n" for name, value in fields.items())
 
 
-def read(folder: Path) -> State | None:
-    """Return the state that the file in this folder tells; None if nothing serves.
+def read(folder: Path) -> State:
+    """Return what the file in this folder tells; nothing if nobody serves.
 
-    None also if the file is not what a master of ours writes: nothing of it goes to a terminal.
+    Nothing also if it is not what a master of ours writes: nothing of it goes to a terminal.
     """
     try:
-        lines = read_file(folder / "state").removesuffix("\n").split("\n")
-        fields = dict(line.split("=", 1) for line in lines if line.isprintable())
-        pid, started, reloads = (int(fields[name]) for name in ("pid", "started", "reloads"))
-        workers = tuple(map(int, fields["workers"].split()))
-        return State(fields["name"], pid, started, reloads, fields["address"], workers)
-    except (OSError, ValueError, KeyError):
-        return None
+        text = read_file(folder / "state")
+    except OSError:
+        return {}
+    found = FORM.fullmatch(text)
+    return found.groupdict() if found and text.replace("\n", "").isprintable() else {}
+
+
+def facts(state: State) -> str:
+    """Describe the service for `status`."""
+    uptime = int(time.time()) - int(state["started"])
+    rows = "".join(f"  {name:9}{state[name]}\n" for name in ("pid", "address", "workers"))
+    return f"{rows}  uptime   {uptime} s"
+
+
+def welcome(state: State) -> str:
+    """Describe where the service is, and a command that tries it."""
+    url, option = state["address"], ""
+    if path := unix_path(url):
+        url, option = "http://localhost", f"--unix-socket {quote(path)} "
+    return (
+        f"{state['name']} is up at {state['address']} (pid {state['pid']}); try\n"
+        f"curl {option}{url}/test -d '{{\"order_id\":12345}}'"
+    )
 
 
 def client_address(listener: str) -> str:
@@ -110,12 +98,12 @@ def socket_address(address: str) -> tuple[socket.AddressFamily, Any]:
 def main(what: str, folder: Path) -> None:
     """Print what is asked for; exit with 1 if the service does not serve."""
     state = read(folder)
-    if state is None or (what == "welcome" and not answers(state.address)):
+    if not state or (what == "welcome" and not answers(state["address"])):
         sys.exit(1)
-    values = {**asdict(state), "welcome": state.welcome(), "facts": state.facts()}
+    values = {**state, "welcome": welcome(state), "facts": facts(state)}
     print(values[what], flush=True)  # noqa: T201
     if what == "welcome" and os.geteuid() == 0:
-        sys.stderr.write(f"{state.name} {AS_ROOT}\n")
+        sys.stderr.write(f"{state['name']} {AS_ROOT}\n")
 
 
 if __name__ == "__main__":
