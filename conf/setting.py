@@ -70,14 +70,11 @@ class Setting(NamedTuple):
         """Describe the values that are allowed."""
         if get_origin(self.type) is Literal:
             return "one of " + ", ".join(get_args(self.type))
-        words = {int: "an integer", float: "a number", bool: "true or false"}.get(
-            self.type, "a text"
-        )
-        for meta in filter(lambda extra: isinstance(extra, Meta), get_args(self.hint)):
-            for name, limit in LIMITS.items():
-                if (value := getattr(meta, name)) is not None:
-                    words += f", {limit} {value}"
-        return words
+        kinds = {int: "an integer", float: "a number", bool: "true or false"}
+        metas = [extra for extra in get_args(self.hint) if isinstance(extra, Meta)]
+        limits = [(words, getattr(m, name)) for m in metas for name, words in LIMITS.items()]
+        texts = [f"{words} {limit}" for words, limit in limits if limit is not None]
+        return ", ".join([kinds.get(self.type, "a text"), *texts])
 
 
 def is_group(field: Any) -> bool:

@@ -9,32 +9,29 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from shlex import quote
-from typing import TextIO
 
 from conf import ROOT
 from conf.envfile import read_env_file
 from utils.dev.commands import ensure_installed, which
 from utils.dev.servers import LocalServer, MariaDB, MySQL, Redis
 from utils.dev.service import Service, modified_times
-from utils.files import make_folder, open_file, write_file
+from utils.files import make_folder, write_file
 from utils.serve import locks, state
 
 DEV = ROOT / ".dev"
 POLL = 0.3  # seconds
 
 
-def lock() -> TextIO:
-    """Return the file that is locked as long as dev lives; run.sh looks at the lock too."""
+def lock() -> None:
+    """Lock .dev for as long as this process lives; run.sh looks at the lock too."""
     try:
         make_folder(DEV, 0o700)
         DEV.chmod(0o700)
-        file = os.fdopen(open_file(DEV / "lock", os.O_WRONLY | os.O_CREAT), "w")
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locks.hold(DEV / "lock", fcntl.LOCK_EX)
     except BlockingIOError:
         raise SystemExit("sh run.sh dev is running here already") from None
     except OSError as error:
         raise SystemExit(f"cannot use {DEV}: {error.strerror}") from None
-    return file
 
 
 def check_address() -> None:
@@ -130,8 +127,9 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: stopping.append(number))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    with lock(), ExitStack() as stack:
-        check_address()
+    lock()
+    check_address()
+    with ExitStack() as stack:
         service = Service({**environment(), **stack.enter_context(servers(running))})
         stack.callback(service.stop)
         migrate(service.env)
