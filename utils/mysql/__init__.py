@@ -3,6 +3,7 @@
 from utils.mysql.errors import DuplicateKeyError, RetryableError, StatementError
 from utils.mysql.execute import Result
 from utils.mysql.queries import Transaction, mysql
+from utils.mysql.rows import RowError
 from utils.mysql.schema import warn_if_behind
 from utils.mysql.values import Json
 
@@ -11,6 +12,7 @@ __all__ = [
     "Json",
     "Result",
     "RetryableError",
+    "RowError",
     "StatementError",
     "Transaction",
     "mysql",

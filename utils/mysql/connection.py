@@ -2,7 +2,8 @@
 
 Private attributes of PyMySQL: `_sock`, `_rfile`. It has no public way to its socket, and with TLS
 that is another one than the socket which `connect` takes. `_get_server_information` comes before it
-may send a password, and `_read_bytes` reads all that arrives.
+may send a password, and `_read_bytes` reads all that arrives. `_read_query_result` makes the
+`_result`, whose `_get_descriptions` says how to decode its columns.
 """
 
 import socket
@@ -12,6 +13,7 @@ from typing import Any
 
 import pymysql
 from pymysql import MySQLError
+from pymysql.connections import MySQLResult
 from pymysql.constants import CR, ER, SERVER_STATUS
 from pymysql.cursors import DictCursor
 from pymysql.err import InterfaceError, OperationalError
@@ -26,6 +28,22 @@ from utils.mysql.values import Quote, literal, quote, quote_without_backslashes
 from utils.turns import Turns, is_readable
 
 MAX_ANSWER_BYTES = 256 << 20
+
+
+VECTOR = 242
+
+
+class Answer(MySQLResult):
+    """An answer, of which PyMySQL would decode a type that it does not know as ASCII."""
+
+    fields: list[Any]
+    converters: list[Any]
+
+    def _get_descriptions(self) -> None:
+        super()._get_descriptions()  # type: ignore[misc]
+        for index, field in enumerate(self.fields):
+            if field.type_code == VECTOR:
+                self.converters[index] = (None, None)
 
 
 class Connection(pymysql.connections.Connection):
@@ -78,6 +96,18 @@ class Connection(pymysql.connections.Connection):
         self.turns.count(num_bytes)
         data: bytes = super()._read_bytes(num_bytes)  # type: ignore[misc]
         return data
+
+    def _read_query_result(self, unbuffered: bool = False) -> int:
+        self._result = None
+        result = Answer(self)
+        if unbuffered:
+            result.init_unbuffered_query()
+        else:
+            result.read()
+        self._result = result
+        if result.server_status is not None:
+            self.server_status = result.server_status
+        return result.affected_rows or 0
 
     def set_character_set(self, charset: str, collation: str | None = None) -> None:
         """Leave it to `set_up`, which sets all in one round trip."""

@@ -13,7 +13,8 @@ from functools import cache
 from typing import Any
 
 from pymysql._auth import scramble_caching_sha2
-from pymysql.constants import CLIENT, CR
+from pymysql.constants import CLIENT, CR, FIELD_TYPE
+from pymysql.converters import conversions
 from pymysql.err import OperationalError
 
 from conf.current import settings
@@ -34,6 +35,7 @@ def options() -> dict[str, Any]:
         "database": settings.mysql.database,
         "charset": "utf8mb4",
         "autocommit": None,  # Connection.set_up sees to it
+        "conv": {**conversions, FIELD_TYPE.BIT: int.from_bytes},  # BIT(1) is a bool's
         "client_flag": CLIENT.FOUND_ROWS,  # an UPDATE that changes nothing has found its row
         "connect_timeout": settings.mysql.connect_timeout,
         "ssl": tls_context(tls),

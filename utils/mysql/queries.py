@@ -42,7 +42,7 @@ class Queries:
     def rows(self, sql: str, *values: Any, into: Any = None) -> list[Any]:
         """Return all rows, as dicts or as instances of a class with a field a column."""
         rows = self.run(sql, values).rows
-        return [convert(row, into) for row in rows] if into else list(rows)
+        return convert(rows, into, sql) if into else list(rows)
 
     @overload
     def row(self, sql: str, *values: Any) -> Row | None: ...
@@ -53,7 +53,7 @@ class Queries:
         rows = self.run(sql, values).rows
         if not rows:
             return None
-        return convert(rows[0], into) if into else rows[0]
+        return convert(rows[:1], into, sql)[0] if into else rows[0]
 
     def value(self, sql: str, *values: Any) -> Any:
         """Return the first column of the first row, or None."""

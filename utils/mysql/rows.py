@@ -1,64 +1,58 @@
 """Rows as instances of a class."""
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Sequence
+from inspect import formatannotation
+from types import GenericAlias
 from typing import Any
 
 import msgspec
-from msgspec import inspect
+from msgspec import ValidationError
+
+from utils.codec import JSON_ERRORS
+from utils.mysql.columns import Column, columns_of
 
 Row = dict[str, Any]
-Decode = Callable[[str | bytes], Any]
-DOCUMENTS = (
-    inspect.CollectionType,
-    inspect.TupleType,
-    inspect.DictType,
-    inspect.StructType,
-    inspect.DataclassType,
-    inspect.TypedDictType,
-    inspect.NamedTupleType,
-    inspect.RawType,
-)
 
 
-def convert(row: Row, into: Any) -> Any:
-    """Return the row as an instance of the class.
+class RowError(ValidationError):
+    """A column does not fit the type of its field, or is not there; the message has no values."""
+
+
+def convert(rows: Sequence[Row], into: Any, sql: str) -> list[Any]:
+    """Return the rows as instances of the class; raise RowError if one does not fit.
 
     A Struct's columns go by the Python names of its fields. The text of a column whose field is a
     list, a dict or a class is a JSON document, in which the names are JSON's.
     """
-    if columns := columns_of(into):
-        fields = {}
-        for name, (key, decode) in columns.items():
-            if name in row:
-                value = row[name]
-                fields[key] = decode(value) if decode and isinstance(value, (str, bytes)) else value
-        row = fields
-    return msgspec.convert(row, into, strict=False)
+    names = tuple(rows[0]) if rows and isinstance(into, GenericAlias) else ()
+    columns, plain = columns_of(into, names)
+    if plain:
+        try:
+            return [msgspec.convert(row, into, strict=False) for row in rows]
+        except ValidationError:  # a SUM, a TIME, or what does not fit
+            pass
+    return [fitted(row, into, columns, sql) for row in rows]
 
 
-@cache
-def columns_of(into: Any) -> dict[str, tuple[str, Decode | None]]:
-    """Return msgspec's name of each column of a Struct, and what decodes a JSON document in it.
-
-    Nothing if msgspec can read the rows as they are.
-    """
+def fitted(row: Row, into: Any, columns: Sequence[Column], sql: str) -> Any:
+    """Return the row as an instance of the class, column by column."""
     try:
-        fields = msgspec.structs.fields(into)
-    except TypeError:
-        return {}
-    columns = {field.name: (field.encode_name, decoder(field.type)) for field in fields}
-    return columns if any(column != (name, None) for name, column in columns.items()) else {}
+        fields = {c.key: c.fit(row[c.name]) for c in columns if c.name in row}
+        return msgspec.convert(fields, into, strict=False)
+    except JSON_ERRORS as error:
+        reason = misfit(row, columns) or str(error)
+    raise RowError(f"{reason}: {sql}")  # out here, for msgspec's error may quote the value
 
 
-def decoder(annotation: Any) -> Decode | None:
-    """Return what decodes a value of this type, if it can only come from a JSON document."""
-    node = inspect.type_info(annotation)
-    if isinstance(node, inspect.Metadata):
-        node = node.type
-    members = node.types if isinstance(node, inspect.UnionType) else (node,)
-    if any(isinstance(member, (inspect.StrType, inspect.AnyType)) for member in members):
-        return None
-    if any(isinstance(member, DOCUMENTS) for member in members):
-        return msgspec.json.Decoder(annotation).decode
-    return None
+def misfit(row: Row, columns: Sequence[Column]) -> str:
+    """Return which column does not fit its type; "" if it is none of them alone."""
+    for column in columns:
+        try:
+            if column.name in row:
+                msgspec.convert(column.fit(row[column.name]), column.annotation, strict=False)
+        except JSON_ERRORS as error:
+            value, wanted = row[column.name], formatannotation(column.annotation)
+            found = "NULL" if value is None else type(value).__name__
+            detail = "" if " value " in str(error) else f" ({error})"
+            return f"column {column.name}: {found} does not fit {wanted}{detail}"
+    return ""
