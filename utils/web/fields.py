@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, inspect
@@ -20,10 +20,6 @@ from utils.web.body import not_json
 from utils.web.validation import check_numbers, validation_error
 from utils.web.work import FREE, WorkLimit
 
-if TYPE_CHECKING:
-    from utils.web.api import Api
-
-A = TypeVar("A", bound="Api")
 Query = Mapping[str, Sequence[str]]  # all values of each name
 Values = Mapping[str, Any]
 
@@ -33,13 +29,14 @@ OUT_OF_RANGE = (ValueError, OverflowError)  # msgspec lets Python's own through 
 VALUES = settings.max_body_values
 
 
-class FieldDecoder(Generic[A]):
+class FieldDecoder:
     """Builds one api class. Old clients send numbers as strings: these are read too (lax mode)."""
 
-    def __init__(self, api: type[A]) -> None:
+    def __init__(self, api: type[Any]) -> None:
         fields = msgspec.structs.fields(api)
-        types = {field.name: field.type for field in fields}
-        kinds = {field.name: inspect.type_info(field.type) for field in fields}
+        kinds = {field.encode_name: inspect.type_info(field.type) for field in fields}
+        self.arrays = {name for name, kind in kinds.items() if takes_array(kind)}
+        self.work = {name: WorkLimit(kind) for name, kind in kinds.items()}
         self.signature = signature(api)
         self.decode_json = msgspec.json.Decoder(api, strict=False).decode
         self.json_names = names = {field.name: field.encode_name for field in fields}
@@ -51,21 +48,20 @@ class FieldDecoder(Generic[A]):
             forbid_unknown_fields=api.__struct_config__.forbid_unknown_fields,
         )
         self.split = msgspec.json.Decoder(unread).decode
-        self.scalars = {name: names[name] for name, kind in kinds.items() if not takes_array(kind)}
-        self.work = {names[name]: WorkLimit(kind) for name, kind in kinds.items()}
+        types = {field.name: field.type for field in fields}
         self.echoed = [
             (name, names[name], msgspec.json.Decoder(types[name], strict=False).decode)
             for name in api.echoed
         ]
 
-    def decode(self, sent: bytes | Query, path_params: Values, limit: int = VALUES) -> A:
+    def decode(self, sent: bytes | Query, path_params: Values, limit: int = VALUES) -> Any:
         """Build the api class from a JSON body or a query, and what the path has instead of them.
 
         Raises MalformedError where there is no JSON object, ParameterError that names the field,
         and a 413 if a field is more work than `limit` simple values.
         """
         try:
-            instance: A = self.decode_json(self.as_json(sent, path_params, limit))
+            instance = self.decode_json(self.as_json(sent, path_params, limit))
         except msgspec.ValidationError as error:
             raise validation_error(error) from None
         except JSON_ERRORS as error:
@@ -79,20 +75,14 @@ class FieldDecoder(Generic[A]):
         """Return all that was sent as one JSON object."""
         if isinstance(sent, bytes) and not path_params and len(sent) < FREE:
             return check_utf8(sent)
-        if not isinstance(sent, bytes):
-            self.check_repeats(sent, path_params)
         members = self.members(sent, path_params)
-        for name, work in self.work.items():
-            if isinstance(raw := members.get(name), Raw):
-                work.check(bytes(raw), limit)
+        for name, json_name in self.json_names.items():
+            value = members.get(json_name)
+            if isinstance(value, Raw):
+                self.work[json_name].check(bytes(value), limit)
+            elif isinstance(value, list) and not (json_name in self.arrays or name in path_params):
+                raise ParameterError(f"{json_name}: given {len(value)} times, expected one value")
         return encode(members)
-
-    def check_repeats(self, query: Query, path_params: Values) -> None:
-        """Raise ParameterError if a field that is no array is given more than once."""
-        for name, json_name in self.scalars.items():
-            times = len(query.get(json_name, ()))
-            if times > 1 and name not in path_params:
-                raise ParameterError(f"{json_name}: given {times} times, expected one value")
 
     def members(self, sent: bytes | Query, path_params: Values) -> dict[str, Any]:
         """Return all that was sent by its JSON names."""
@@ -102,10 +92,10 @@ class FieldDecoder(Generic[A]):
             raws = {json: getattr(fields, name) for name, json in self.json_names.items()}
             members = {name: raw for name, raw in raws.items() if raw is not NOTHING}
         else:
-            members = dict(sent)
-            for name in self.scalars.values():
-                if len(sent.get(name, ())) == 1:
-                    members[name] = sent[name][0]
+            members = {
+                name: values[0] if len(values) == 1 and name not in self.arrays else values
+                for name, values in sent.items()
+            }
         for name, value in path_params.items():
             if value is not UNSET:
                 # inf would be JSON's null, which an optional field would take.
@@ -113,7 +103,7 @@ class FieldDecoder(Generic[A]):
                 members[self.json_names.get(name, name)] = str(value) if infinite else value
         return members
 
-    def echo(self, instance: A) -> dict[str, Raw]:
+    def echo(self, instance: Any) -> dict[str, Raw]:
         """Return the fields that stand first in the answer, by their JSON names, as JSON.
 
         They are encoded before `process()`: after it, a fault would fail a write that is done.
