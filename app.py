@@ -149,7 +149,7 @@ def log_request(request: Request, response: Response, milliseconds: float) -> No
 def own_fields(request: Request) -> dict[str, Any]:
     """Return `log_fields` without reserved names; what is not a number of 64 bits becomes text."""
     own: dict[str, Any] = {}
-    for name, value in (vars(request).get("log_fields") or {}).items():
+    for name, value in (request.log_fields or {}).items():
         if name not in FIXED:
             is_number = isinstance(value, (int, float)) and -(1 << 63) <= value < 1 << 64
             own[name] = value if is_number else as_text(value)

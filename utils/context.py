@@ -98,17 +98,13 @@ def spared(seconds: float = STEP_SECONDS) -> Iterator[None]:
 
 
 def postpone(timeout: gevent.Timeout, seconds: float) -> None:
-    """Let a timeout that is pending end so many seconds from now."""
     timeout.close()
     timeout.timer = gevent.get_hub().loop.timer(seconds, priority=-1)  # as its own __init__ does
     timeout.start()
 
 
 def outbound_headers(limit: float) -> dict[str, str]:
-    """Return the headers of a call to another service that takes at most `limit` seconds.
-
-    They are this request's uuid, the time it has left, its trace and its baggage.
-    """
+    """Return the headers of a call to another service that takes at most `limit` seconds."""
     caller = traceparent.get()
     parent, state = next_traceparent(caller), next_tracestate(caller, tracestate.get())
     # A trace that begins here goes on in the next call. A tracestate that was dropped for its

@@ -122,7 +122,6 @@ def detail_of(error: HTTPException) -> str:
 
 
 def clip(text: str, length: int) -> str:
-    """Return the text, or its beginning if it has more characters than that."""
     return text if len(text) <= length else f"{text[:length]}..."
 
 

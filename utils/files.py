@@ -109,7 +109,6 @@ def show(path: str, start: str = "0") -> None:
 
 
 def main(verb: str, path: str, *rest: str) -> None:
-    """Do what the command line says."""
     try:
         if verb == "folder":
             make_folder(Path(path))

@@ -6,7 +6,6 @@ from utils.log import logger
 
 
 def is_this_machine(host: str) -> bool:
-    """Return whether a connection to the host cannot leave this machine."""
     try:
         return host == "localhost" or ip_address(host.strip("[]")).is_loopback
     except ValueError:

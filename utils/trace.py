@@ -32,7 +32,6 @@ def next_tracestate(traceparent: str, tracestate: str) -> str:
 
 
 def next_baggage(baggage: str) -> str:
-    """Return the baggage, or "" if it is malformed."""
     return passable(baggage, BAGGAGE_LIMIT)
 
 

@@ -47,7 +47,6 @@ class DailyFile(LineHandler):
         write_all(self.file, data)
 
     def check_identity(self) -> None:
-        """Open our path anew unless the open file still has it."""
         try:
             status = os.stat(self.path)  # noqa: PTH116  Path.stat takes twice as long
         except FileNotFoundError:
@@ -57,7 +56,6 @@ class DailyFile(LineHandler):
                 self.open()
 
     def open(self) -> None:
-        """Open the file that has our path now."""
         self.reopen()
         make_folder(self.folder)
         self.file = open_file(self.path, FLAGS, LOG)

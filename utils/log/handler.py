@@ -40,13 +40,11 @@ class LineHandler(logging.Handler):
             self.lose(str(error))
 
     def notice(self) -> str:
-        """Return the line that tells of the lost ones."""
         message = f"{self.lost} log lines were lost here: {self.reason}"
         record = logging.LogRecord("pyserver", logging.ERROR, __file__, 1, message, (), None)
         return self.format(record)
 
     def lose(self, reason: str) -> None:
-        """Count a record that is lost."""
         self.lost += 1
         self.reason = reason
         now = time.monotonic()

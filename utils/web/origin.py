@@ -12,8 +12,7 @@ from conf.current import settings
 from conf.groups import ORIGIN
 from utils.errors import HTTPError, shorten
 from utils.web.client import is_trusted, plain_address
-from utils.web.host import split_host
-from utils.web.request import Request
+from utils.web.request import Request, split_host
 
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")  # RFC 9110, 9.2.1
 EXPOSED = "Allow, Location, Retry-After, X-Request-ID"

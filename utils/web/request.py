@@ -2,18 +2,47 @@
 
 import re
 import uuid
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv6Address
 from typing import Any
 
 from werkzeug.exceptions import BadRequest
 from werkzeug.utils import cached_property
 
 from utils.web.client import client_route
-from utils.web.host import split_host
 from utils.web.readers import BodyRequest
 
 MILLISECONDS = re.compile(r"[0-9]{1,12}")
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 DEFAULT_PORTS = {"http": "80", "https": "443"}
+# RFC 9112, 3.2: what a URL may have between its `//` and its path.
+NAME = r"[A-Za-z0-9._~!$&'()*+,;=-]"  # unreserved and sub-delims of RFC 3986
+HOST = re.compile(
+    rf"""(?P<name> (?: {NAME} | %[0-9A-Fa-f]{{2}} )+    # reg-name, which IPv4 addresses are too
+                 | \[ (?P<ipv6> [0-9A-Fa-f:.]+ ) \]
+                 | \[ v[0-9A-Fa-f]+ \. (?: {NAME} | : )+ \] # IPvFuture
+    ) (?: : 0* (?P<port> [0-9]{{0,5}} ) )?""",
+    re.VERBOSE | re.ASCII | re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=256)  # a service is called by few names
+def split_host(text: str) -> tuple[str, str] | None:
+    """Return the name and the port ("" if it has none) of an http URL's host; None if it is none.
+
+    RFC 3986, 3.2.2-3, but for two things: its reg-name may be empty, an http URL's may not
+    (RFC 9110, 4.2.1); and its port may be any number, TCP has none above 65535. A name may have a
+    `_`, as compose and swarm services do; werkzeug.sansio.utils.get_host refuses that.
+    """
+    match = HOST.fullmatch(text)
+    if match is None or int(match["port"] or 0) > 65535:
+        return None
+    try:
+        if match["ipv6"]:
+            IPv6Address(match["ipv6"])
+    except AddressValueError:
+        return None
+    return match["name"], match["port"] or ""
 
 
 def choose_uuid(supplied: str | None) -> str:
@@ -33,13 +62,9 @@ class Request(BodyRequest):
         self.uuid = choose_uuid(environ.get("HTTP_X_REQUEST_ID"))
         self.route = self.path
         self.echo: dict[str, Any] = {}
+        self.log_fields: dict[str, Any] = {}  # the route's own
         self.access_route = route = client_route(environ)
         self.client = self.remote_addr = route[0]
-
-    @cached_property
-    def log_fields(self) -> dict[str, Any]:
-        """Return the extra fields of the request's log line; the route fills them."""
-        return {}
 
     def check_host(self) -> None:
         """Raise BadRequest for a Host that no URL can have, or none where there has to be one."""
