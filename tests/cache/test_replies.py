@@ -14,6 +14,7 @@ from utils.cache import client
 from utils.cache import redis as redis_module
 from utils.cache.breaker import breaker
 from utils.cache.redis import make_client
+from utils.errors import UnavailableError
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,20 @@ def test_a_reply_of_another_kind_is_no_value(store: Store, redis_proxy: Proxy, r
     odd.stop()
     redis_proxy.open()
     client().connection_pool.disconnect()
+
+
+def test_a_node_of_a_cluster_is_no_redis_of_ours(redis: object, redis_proxy: Proxy) -> None:
+    redis_proxy.close()
+
+    def talk(sock: gevent.socket.socket, _: object) -> None:
+        while sent := sock.recv(65536):
+            sock.sendall(b"+OK\r\n" if b"AUTH" in sent else b"-MOVED 3999 127.0.0.1:6381\r\n")
+
+    node = StreamServer(("127.0.0.1", redis_proxy.port), talk)
+    node.start()
+    client().connection_pool.disconnect()
+    with pytest.raises(UnavailableError) as raised:
+        client().get("a")
+    assert raised.value.detail.endswith("Redis Cluster is not supported")
+    node.stop()
+    redis_proxy.open()

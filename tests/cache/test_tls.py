@@ -25,7 +25,7 @@ class SecureRedis(Redis):
 
     def command(self) -> list[str]:
         files = ["--tls-cert-file", str(self.certificate), "--tls-key-file", str(self.key)]
-        clients = ["--tls-auth-clients", "no"]
+        clients = ["--tls-auth-clients", "no", "--tls-ca-cert-file", str(self.certificate)]
         return [*super().command(), "--tls-port", str(self.tls_port), *files, *clients]
 
 
@@ -52,6 +52,23 @@ def test_a_redis_whose_certificate_is_verified_is_spoken_to_over_tls(
     assert client.set("a", 1)
     assert client.get("a") == b"1"
     client.close()
+
+
+def test_a_redis_that_wants_a_certificate_gets_ours(
+    secure: SecureRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = str(secure.certificate), str(secure.key)
+    how = {"port": secure.tls_port, "tls": "verify", "tls_ca": certificate}
+    with redis_py.Redis(port=secure.port, password=secure.password) as admin:
+        admin.config_set("tls-auth-clients", "yes")
+        nameless = connect(monkeypatch, **how)
+        with pytest.raises(UnavailableError):
+            nameless.ping()
+        known = connect(monkeypatch, **how, tls_cert=certificate, tls_key=key)
+        assert known.ping()
+        admin.config_set("tls-auth-clients", "no")
+        known.close()
+        nameless.close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

@@ -41,7 +41,7 @@ class Breaker:
 
     def run(self, script: str, key: str, *args: Any) -> Any:
         """Return what a script returns of a key, or None if it has to do without Redis."""
-        if self.open or key in self.pending_deletes or not settings.redis.host:
+        if self.open or key in self.pending_deletes or not settings.redis.configured:
             return None
         try:
             return run(script, [key], *args)
@@ -57,7 +57,7 @@ class Breaker:
         A value lives for `max_age` seconds at most. For `uncertain` seconds none is stored. It is
         tried though the circuit is open: other workers' need not be.
         """
-        if not settings.redis.host:
+        if not settings.redis.configured:
             return
         now = time.monotonic()
         uncertain_until = now + uncertain
