@@ -4,7 +4,7 @@ import gevent
 import pytest
 
 from conf.current import settings
-from tests.support.mysql import cents, close_idle, in_use, numbers, set_mysql
+from tests.support.mysql import cents, close_idle, in_use, set_mysql
 from tests.support.proxy import Proxy
 from tests.support.service import wait_until
 from utils.context import request_deadline
@@ -87,25 +87,3 @@ def test_a_connection_that_cannot_be_made_has_sent_nothing(
     assert raised.value.undone
     assert raised.value.__context__ is None
     mysql_proxy.open()
-
-
-def test_a_large_answer_leaves_others_their_turn(
-    accounts: MariaDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It arrives faster than it is read, so that nothing would ever wait."""
-    # Not by the proxy: it is a greenlet that needs turns itself.
-    set_mysql(monkeypatch, port=accounts.port, read_timeout=60)
-    turns = 0
-
-    def work() -> None:
-        nonlocal turns
-        while True:
-            gevent.sleep(0.001)
-            turns += 1
-
-    mysql.value("SELECT 1")
-    worker = gevent.spawn(work)
-    rows = mysql.rows(f"SELECT n, REPEAT('x', 100) FROM {numbers(100_000)}")
-    worker.kill()
-    assert len(rows) == 100_000
-    assert turns > 5

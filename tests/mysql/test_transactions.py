@@ -146,7 +146,7 @@ def test_a_commit_that_is_interrupted_is_not_called_retryable(
 ) -> None:
     """No server can be made to fail so in a COMMIT: the procedure's error stands for it."""
 
-    def fail_to_commit(connection: Connection, sql: str, *_: Any) -> Result:
+    def fail_to_commit(connection: Connection, sql: str, *_: Any, first: bool = False) -> Result:
         return send(connection, sql, interrupted.encode() if sql == "COMMIT" else sql.encode(), ())
 
     monkeypatch.setattr(queries, "execute", fail_to_commit)
@@ -187,3 +187,37 @@ def test_a_transaction_that_somebody_else_ended_takes_no_statement(accounts: Mar
         assert tx.connection
         execute(tx.connection, "COMMIT")
         tx.execute("SELECT 1")
+
+
+def test_an_isolation_level_is_that_of_one_transaction(accounts: MariaDB) -> None:
+    def seen(**options: Any) -> list[int]:
+        found = []
+        with mysql.transaction(**options) as tx:
+            found.append(tx.value("SELECT SUM(cents) FROM accounts"))
+            accounts.run("UPDATE pyserver.accounts SET cents = cents + 1")
+            found.append(tx.value("SELECT SUM(cents) FROM accounts"))
+        return found
+
+    assert seen() == [200, 200]
+    assert seen(isolation="READ COMMITTED") == [202, 204]
+    assert seen(isolation="READ COMMITTED", read_only=True) == [204, 206]
+    assert seen(read_only=True) == [206, 206]
+    with mysql.transaction(isolation="SERIALIZABLE") as tx:
+        tx.value("SELECT SUM(cents) FROM accounts")
+        levels = "SELECT trx_isolation_level AS level FROM information_schema.innodb_trx"
+        wait_until(lambda: accounts.run(levels) == [{"level": "SERIALIZABLE"}])
+
+
+def test_a_transaction_that_only_reads_writes_nothing(accounts: MariaDB) -> None:
+    with pytest.raises(RuntimeError, match="only reads"), mysql.transaction(read_only=True) as tx:
+        tx.execute("UPDATE accounts SET cents = 0")
+    with pytest.raises(UnavailableError), mysql.transaction(read_only=True) as tx:
+        tx.execute("/* hidden */ UPDATE accounts SET cents = 0")
+    mysql.execute("UPDATE accounts SET cents = 1")
+    assert cents(accounts) == [1, 1]
+
+
+def test_an_isolation_level_that_is_none_is_refused(accounts: MariaDB) -> None:
+    level: Any = "SERIALIZABLE; DROP TABLE accounts"
+    with pytest.raises(ValueError, match="READ COMMITTED"), mysql.transaction(isolation=level):
+        pass

@@ -3,9 +3,11 @@
 Private attributes of PyMySQL: `_sock`, `_rfile`. It has no public way to its socket, and with TLS
 that is another one than the socket which `connect` takes. `_get_server_information` comes before it
 may send a password, and `_read_bytes` reads all that arrives. `_read_query_result` makes the
-`_result`, whose `_get_descriptions` says how to decode its columns.
+`_result`, whose `_get_descriptions` says how to decode its columns, whose packets `_read_packet`
+reads, and `_check_packet_is_eof` knows the last of. `_read_timeout` bounds each read.
 """
 
+import math
 import socket
 import time
 from contextlib import suppress
@@ -28,6 +30,7 @@ from utils.mysql.values import Quote, literal, quote, quote_without_backslashes
 from utils.turns import Turns, is_readable
 
 MAX_ANSWER_BYTES = 256 << 20
+READ_COST = 128  # of a read, in bytes that take as long: without it, small rows leave few turns
 
 
 VECTOR = 242
@@ -49,16 +52,17 @@ class Answer(MySQLResult):
 class Connection(pymysql.connections.Connection):
     """A connection that logs in within MYSQL_CONNECT_TIMEOUT, and closes without waiting.
 
-    The server ends a statement after `statement_timeout` seconds; None is no limit.
+    The server ends a statement after `statement_timeout` seconds.
     """
 
     server_status: int
     server_thread_id: tuple[int]
     server_version: str
     _sock: Any
+    _result: Any
 
-    def __init__(self, *, statement_timeout: float | None = None, **others: Any) -> None:
-        self.statement_timeout = statement_timeout or 0.0
+    def __init__(self, *, statement_timeout: float = math.inf, **others: Any) -> None:
+        self.statement_timeout = self.usual_timeout = statement_timeout
         self.connected_at = 0.0  # in seconds of time.monotonic()
         self.server_id: tuple[Any, ...] = ()
         self.max_packet = 0
@@ -93,7 +97,7 @@ class Connection(pymysql.connections.Connection):
         if self.answer_bytes > MAX_ANSWER_BYTES:
             message = f"the answer is larger than {MAX_ANSWER_BYTES} bytes"
             raise OperationalError(CR.CR_NET_PACKET_TOO_LARGE, message)
-        self.turns.count(num_bytes)
+        self.turns.count(num_bytes + READ_COST)
         data: bytes = super()._read_bytes(num_bytes)  # type: ignore[misc]
         return data
 
@@ -114,7 +118,7 @@ class Connection(pymysql.connections.Connection):
 
     def set_up(self) -> None:
         """Set the session, and ask what distinguishes the server from others at its address."""
-        assignments = variables("MariaDB" in self.server_version, self.statement_timeout)
+        assignments = variables(self.is_mariadb, self.statement_timeout)
         if self.try_to(f"SET {', '.join(assignments.values())}") is None:
             for name, assignment in assignments.items():
                 if self.try_to(f"SET {assignment}") is None:
@@ -164,10 +168,35 @@ class Connection(pymysql.connections.Connection):
     def close(self) -> None:
         """Close the socket, also while another greenlet reads; a COM_QUIT would have to wait."""
         sock, self._sock, self._rfile = self._sock, None, None
+        if self._result:  # its finalizer would read on
+            self._result.unbuffered_active, self._result = False, None
         if sock:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
+
+    def limit_statements(self, seconds: float, wait: float) -> None:
+        """Remember what the server was told, and wait so long for it."""
+        self.statement_timeout = seconds
+        self._read_timeout = None if wait == math.inf else wait
+
+    def skip_rows(self, most: float) -> bool:
+        """Read what is left of an answer's rows, undecoded; stop after that many bytes, if ever.
+
+        Return whether it was all.
+        """
+        result, last = self._result, self.answer_bytes + most
+        while result.unbuffered_active:
+            if self.answer_bytes > last:
+                return False
+            result.unbuffered_active = not result._check_packet_is_eof(
+                self._read_packet()  # type: ignore[no-untyped-call]
+            )
+        return True
+
+    @property
+    def is_mariadb(self) -> bool:
+        return "MariaDB" in self.server_version
 
     @property
     def quote(self) -> Quote:

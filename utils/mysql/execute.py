@@ -1,13 +1,14 @@
 """One statement: send it, wait for its answer, log it, translate its error."""
 
 import logging
+import math
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pymysql import MySQLError
-from pymysql.cursors import DictCursor
+from pymysql.cursors import SSDictCursor
 
 from conf.current import settings
 from utils.context import spared
@@ -28,6 +29,8 @@ from utils.mysql.parameters import Values, batches, bind
 from utils.mysql.rows import Row
 
 COMMIT = "COMMIT"
+SKIPPED_BYTES = 1 << 20  # to read them takes less than a new connection
+READS = re.compile(r"[\s(]*(?:SELECT|SHOW|TABLE|VALUES|WITH)\b", re.IGNORECASE)
 UPSERT = re.compile(r"\s*REPLACE\b|.*\bON\s+DUPLICATE\s+KEY\b", re.IGNORECASE | re.DOTALL)
 SINGLE_STATEMENT = re.compile(r"\s*(?:INSERT|REPLACE|UPDATE|DELETE|SELECT|WITH)\b", re.IGNORECASE)
 
@@ -40,15 +43,17 @@ class Result(NamedTuple):
     lastrowid: int  # the first AUTO_INCREMENT value that it made, or 0
 
 
-def execute(connection: Connection, sql: str, values: Sequence[Any] = ()) -> Result:
-    """Send a statement and return its result.
+def execute(
+    connection: Connection, sql: str, values: Sequence[Any] = (), first: bool = False
+) -> Result:
+    """Send a statement and return its result, perhaps with no more than the first row.
 
     Raises UnavailableError, a StatementError, or TypeError for a value that has no form. The
     connection is closed unless it is certain that it can go on: a statement may be half sent, or
     its answer still be on its way.
     """
     data = bind(sql, values or None, connection.quote)  # its mistakes cost no connection
-    return send(connection, sql, data, values)
+    return send(connection, sql, data, values, first)
 
 
 def execute_many(connection: Connection, sql: str, rows: Iterable[Values]) -> int:
@@ -61,25 +66,64 @@ def execute_many(connection: Connection, sql: str, rows: Iterable[Values]) -> in
     return count
 
 
-def send(connection: Connection, sql: str, data: bytes, values: Sequence[Any]) -> Result:
-    """Send a statement that has its values, and read its whole answer."""
-    cursor = connection.cursor(DictCursor)
+def send(
+    connection: Connection, sql: str, data: bytes, values: Sequence[Any], first: bool = False
+) -> Result:
+    """Send a statement that has its values, and read its reader."""
+    reader = Reader(connection, sql, data, first)
     started = time.perf_counter()
-    with spared():
+    try:
+        with spared():
+            rows = list(reader)
+    finally:
+        log(reader, values, (time.perf_counter() - started) * 1000)
+    return Result(rows, reader.rowcount, reader.lastrowid)
+
+
+class Reader:
+    """Sends a statement, and reads its answer as far as the rows are asked for."""
+
+    def __init__(self, connection: Connection, sql: str, data: bytes, first: bool = False) -> None:
+        self.connection, self.sql, self.data, self.first = connection, sql, data, first
+        self.rowcount = self.lastrowid = 0
+
+    def __iter__(self) -> Generator[Row]:
+        """Yield the rows; a connection that is left before the last one is closed."""
         try:
-            cursor.execute(data)  # type: ignore[call-overload]  # bytes go in too
-            result = Result(cursor.fetchall(), cursor.rowcount, cursor.lastrowid or 0)
-            while cursor.nextset():  # a CALL may fail after its first result
-                pass
-            return result
+            yield from self.read()
+            return
         except MySQLError as raised:
-            error = translate(connection, sql, raised)
+            error = translate(self.connection, self.sql, raised)
         except BaseException:  # also a timeout of gevent's
-            connection.close()
+            self.connection.close()
             raise
-        finally:
-            log(cursor, sql, values, (time.perf_counter() - started) * 1000)
-    raise error  # out here, for a traceback would show PyMySQL's error with its values
+        raise error  # out here, for a traceback would show PyMySQL's error with its values
+
+    def read(self) -> Iterator[Row]:
+        cursor = self.connection.cursor(SSDictCursor)
+        cursor.execute(self.data)  # type: ignore[call-overload]  # bytes go in too
+        self.lastrowid = cursor.lastrowid or 0
+        if not cursor.description:
+            self.rowcount = cursor.rowcount
+        for row in iter(cursor.fetchone, None) if cursor.description else ():
+            self.rowcount += 1
+            yield row
+            if self.first:
+                break
+        while self.skip_rest() and cursor.nextset():  # a CALL may fail after its first result
+            pass
+
+    def skip_rest(self) -> bool:
+        """Read the rows that nobody wants; close instead if they are many, and no part of a write.
+
+        Return whether the connection can go on.
+        """
+        may_close = self.connection.is_idle and READS.match(self.sql)
+        if self.connection.skip_rows(SKIPPED_BYTES if may_close else math.inf):
+            return True
+        logger.warning("MySQL: only the first of many rows was wanted, use LIMIT 1: %s", self.sql)
+        self.connection.close()
+        return False
 
 
 def translate(connection: Connection, sql: str, raised: MySQLError) -> Exception:
@@ -101,9 +145,10 @@ def translate(connection: Connection, sql: str, raised: MySQLError) -> Exception
     return unavailable(error)
 
 
-def log(cursor: DictCursor, sql: str, values: Sequence[Any], milliseconds: float) -> None:
+def log(reader: Reader, values: Sequence[Any], milliseconds: float) -> None:
     """Log a statement: at DEBUG, or at WARNING if it was slow."""
     level = logging.WARNING if milliseconds > settings.mysql.slow_ms else logging.DEBUG
     if logger.isEnabledFor(level):
         shown = f" {values!r}" if settings.log.sql_values else ""
-        logger.log(level, "mysql %.3f ms, %d rows: %s%s", milliseconds, cursor.rowcount, sql, shown)
+        found = (milliseconds, reader.rowcount, reader.sql, shown)
+        logger.log(level, "mysql %.3f ms, %d rows: %s%s", *found)

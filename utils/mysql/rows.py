@@ -10,6 +10,7 @@ from msgspec import ValidationError
 
 from utils.codec import JSON_ERRORS
 from utils.mysql.columns import Column, columns_of
+from utils.turns import fairly
 
 Row = dict[str, Any]
 
@@ -28,10 +29,10 @@ def convert(rows: Sequence[Row], into: Any, sql: str) -> list[Any]:
     columns, plain = columns_of(into, names)
     if plain:
         try:
-            return [msgspec.convert(row, into, strict=False) for row in rows]
+            return [msgspec.convert(row, into, strict=False) for row in fairly(rows)]
         except ValidationError:  # a SUM, a TIME, or what does not fit
             pass
-    return [fitted(row, into, columns, sql) for row in rows]
+    return [fitted(row, into, columns, sql) for row in fairly(rows)]
 
 
 def fitted(row: Row, into: Any, columns: Sequence[Column], sql: str) -> Any:

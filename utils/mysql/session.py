@@ -1,5 +1,6 @@
 """What a session is set to, whatever the server, its init_connect or a gateway make it."""
 
+import math
 from functools import cache
 
 from conf.current import settings
@@ -9,26 +10,31 @@ from utils.log import logger
 NAMES = "NAMES utf8mb4 COLLATE utf8mb4_unicode_520_ci"
 
 
-def variables(is_mariadb: bool, statement_timeout: float | None) -> dict[str, str]:
+def limit_of(is_mariadb: bool, seconds: float) -> str:
+    """Return the assignment that limits statements; to the servers, 0 is no limit."""
+    milliseconds = 0 if seconds == math.inf else max(1, round(seconds * 1000))
+    if is_mariadb:
+        return f"max_statement_time = {milliseconds / 1000}"
+    return f"max_execution_time = {milliseconds}"
+
+
+def variables(is_mariadb: bool, statement_timeout: float) -> dict[str, str]:
     """Return the assignments by the name of what they set.
 
-    None is no limit. With one comes a limit for locks: MySQL's ends SELECTs alone, and an UPDATE
+    With a limit for statements comes one for locks: MySQL's own ends SELECTs alone, and an UPDATE
     that was given up would wait for its row up to 50 s, for its table up to a year, and be done.
     """
-    limit, wait = statement_timeout or 0.0, settings.mysql.lock_wait
+    wait, limit = settings.mysql.lock_wait, limit_of(is_mariadb, statement_timeout)
     values = {
         "autocommit": "1",
         "time_zone": "'+00:00'",
         # Strict; MariaDB's ONLY_FULL_GROUP_BY would refuse to group by a primary key.
         "sql_mode": "'TRADITIONAL'" if is_mariadb else "'TRADITIONAL,ONLY_FULL_GROUP_BY'",
     }
-    if is_mariadb:
-        values["max_statement_time"] = f"{limit:f}"
-    else:
-        values["max_execution_time"] = f"{limit * 1000:.0f}"
-    if limit:
+    if statement_timeout < math.inf:
         values |= {"lock_wait_timeout": f"{wait}", "innodb_lock_wait_timeout": f"{wait}"}
-    return {"NAMES": NAMES} | {name: f"{name} = {value}" for name, value in values.items()}
+    assignments = [NAMES, limit, *(f"{name} = {value}" for name, value in values.items())]
+    return {assignment.split()[0]: assignment for assignment in assignments}
 
 
 @cache
