@@ -11,7 +11,7 @@ from tests.support.service import wait_until
 from utils.context import request_deadline
 from utils.dev.servers import MariaDB, MySQL
 from utils.errors import DeadlineError
-from utils.mysql import StatementError, mysql
+from utils.mysql import StatementError, connection, mysql
 
 
 class Number(Struct):
@@ -49,6 +49,13 @@ def test_a_stream_takes_constant_memory(direct: MariaDB) -> None:
     tracemalloc.stop()
     assert total == 30_000_000
     assert most < 3_000_000
+
+
+def test_a_stream_may_be_larger_than_what_a_worker_can_hold(
+    direct: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MAX_ANSWER_BYTES", 100_000)
+    assert sum(1 for _ in mysql.stream(f"{WIDE} LIMIT 1000")) == 1000
 
 
 def test_a_loop_that_is_left_leaves_nothing_behind(direct: MariaDB) -> None:

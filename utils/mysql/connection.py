@@ -31,8 +31,6 @@ from utils.turns import Turns, is_readable
 
 MAX_ANSWER_BYTES = 256 << 20
 READ_COST = 128  # of a read, in bytes that take as long: without it, small rows leave few turns
-
-
 VECTOR = 242
 
 

@@ -199,6 +199,7 @@ class MySQL(Queries):
             data = bind(sql, values or None, connection.quote)
             with closing(iter(Reader(connection, sql, data))) as rows:
                 for row in rows:
+                    connection.answer_bytes = 0  # the limit is for what is held at once
                     yield convert([row], into, sql)[0] if into else row
 
     @contextmanager
