@@ -134,6 +134,8 @@ class MySQL(Struct, frozen=True, kw_only=True):
         "encrypt to MySQL, verify its certificate; auto: off on this machine, else verify",
     ] = "auto"
     tls_ca: Annotated[str, pem_file, "PEM file of the authority behind MySQL's certificate"] = ""
+    tls_cert: Annotated[str, pem_file, "PEM file of the certificate to show to MySQL"] = ""
+    tls_key: Annotated[str, key_file, "PEM file of its key, if that is another one"] = ""
     pool_size: Annotated[Count, "connections to MySQL per worker, at most"] = 10
     pool_timeout: Annotated[Seconds, "seconds a request waits for a free connection"] = 2.0
     connect_timeout: Annotated[Seconds, "seconds to connect to MySQL and log in"] = 2.0
@@ -149,6 +151,7 @@ class MySQL(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.tls == "verify-ca" and not self.tls_ca:  # anybody has a public one's certificate
             raise ValueError("MYSQL_TLS=verify-ca: expected MYSQL_TLS_CA, an authority of your own")
+        check_certificate("MYSQL", self)
 
 
 class Redis(Struct, frozen=True, kw_only=True):
@@ -187,12 +190,17 @@ class Redis(Struct, frozen=True, kw_only=True):
             raise ValueError("REDIS_HOST, REDIS_SENTINELS: expected only one of them")
         if bool(self.sentinels) != bool(self.master):
             raise ValueError("REDIS_SENTINELS, REDIS_MASTER: expected both or none")
-        if self.tls_key and not self.tls_cert:
-            raise ValueError("REDIS_TLS_KEY: expected REDIS_TLS_CERT too")
-        if self.tls == "off" and self.tls_cert:
-            raise ValueError("REDIS_TLS_CERT: expected REDIS_TLS=verify")
+        check_certificate("REDIS", self)
         if self.tls != "off" and self.host.startswith("/"):
             raise ValueError("REDIS_TLS: expected off with a Unix socket")
+
+
+def check_certificate(name: str, server: MySQL | Redis) -> None:
+    """Check that a certificate of our own has what it needs."""
+    if server.tls_key and not server.tls_cert:
+        raise ValueError(f"{name}_TLS_KEY: expected {name}_TLS_CERT too")
+    if server.tls == "off" and server.tls_cert:
+        raise ValueError(f"{name}_TLS_CERT: expected {name}_TLS=verify")
 
 
 class Log(Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from pymysql.err import InterfaceError, OperationalError
 from conf.current import settings
 from utils.context import fail_after
 from utils.mysql.errors import is_refusal
-from utils.mysql.login import check_first_method
+from utils.mysql.login import check_first_method, password
 from utils.mysql.rows import Row
 from utils.mysql.session import variables, warn_once
 from utils.mysql.values import Quote, literal, quote, quote_without_backslashes
@@ -56,6 +56,7 @@ class Connection(pymysql.connections.Connection):
     server_status: int
     server_thread_id: tuple[int]
     server_version: str
+    password: bytes
     _sock: Any
     _result: Any
 
@@ -71,6 +72,7 @@ class Connection(pymysql.connections.Connection):
     def connect(self, sock: Any = None) -> None:
         """Connect and log in; PyMySQL's `connect_timeout` bounds no more than TCP's handshake."""
         limit = settings.mysql.connect_timeout
+        self.password = password()
         try:
             with fail_after(limit, TimeoutError(f"not connected within {limit:g} s")):
                 super().connect(sock)

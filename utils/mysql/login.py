@@ -17,7 +17,7 @@ from pymysql.constants import CLIENT, CR, FIELD_TYPE
 from pymysql.converters import conversions
 from pymysql.err import OperationalError
 
-from conf.current import settings
+from conf.current import read_again, settings
 from utils.errors import UnavailableError
 from utils.passwords import is_this_machine
 
@@ -31,7 +31,6 @@ def options() -> dict[str, Any]:
     return {
         **({"unix_socket": host} if is_socket else {"host": host, "port": settings.mysql.port}),
         "user": settings.mysql.user,
-        "password": settings.mysql.password.encode(),  # PyMySQL would encode it as Latin-1
         "database": settings.mysql.database,
         "charset": "utf8mb4",
         "autocommit": None,  # Connection.set_up sees to it
@@ -42,6 +41,11 @@ def options() -> dict[str, Any]:
         "ssl_disabled": tls == "off",
         "auth_plugin_map": {} if is_socket or tls.startswith("verify") else UNVERIFIED,
     }
+
+
+def password() -> bytes:
+    """Return the password as it is now, in UTF-8; PyMySQL would encode it as Latin-1."""
+    return read_again("MYSQL_PASSWORD", settings.mysql.password).encode()
 
 
 def tls_mode() -> str:
@@ -64,6 +68,8 @@ def tls_context(tls: str) -> ssl.SSLContext | None:
     context.check_hostname = tls == "verify"
     if tls == "on":
         context.verify_mode = ssl.CERT_NONE
+    if settings.mysql.tls_cert:
+        context.load_cert_chain(settings.mysql.tls_cert, settings.mysql.tls_key or None)
     return context
 
 

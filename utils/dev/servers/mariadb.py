@@ -26,7 +26,7 @@ class MariaDB(LocalServer):
     programs: ClassVar[tuple[str, ...]] = ("mariadbd", "mariadb-install-db")
     prefix = "MYSQL"
     client = "mariadb"
-    own_options: ClassVar[tuple[str, ...]] = ()
+    own_options: tuple[str, ...] = ()
 
     @property
     def user(self) -> str:
