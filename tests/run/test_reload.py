@@ -52,7 +52,7 @@ def test_a_bare_hup_with_broken_code_is_refused_too(service: Service) -> None:
 def test_new_code_and_settings_of_every_layer_are_taken(service: Service) -> None:
     service.sh("start", check=True)
     service.edit("api.py", "random.choice((-1, 0, 1))", "77")
-    service.edit("utils/web/envelope.py", '"ok"', '"fine"')
+    service.edit("utils/web/service.py", '"ok"', '"fine"')
     (service.root / ".env").write_text("WORKERS=3\nMAX_BODY_BYTES=100\n")
     service.sh("reload", check=True)
     _, envelope, _ = service.request()

@@ -3,10 +3,9 @@
 from werkzeug import Response
 
 from utils.web.api import Api
-from utils.web.envelope import Envelope
 from utils.web.origin import allow_origin, check_origin
 from utils.web.request import Request, choose_uuid
-from utils.web.service import Service
+from utils.web.service import Envelope, Service
 
 __all__ = [
     "Api",

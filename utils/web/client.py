@@ -85,10 +85,10 @@ def plain_address(text: str) -> str:
         address = ip_address(text)
     except ValueError:
         return ""
-    if isinstance(address, IPv6Address) and address.scope_id is not None:
-        return ""  # which may be any text
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:  # IPv4 at a socket on [::]
-        address = address.ipv4_mapped
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            return ""  # which may be any text
+        address = address.ipv4_mapped or address  # IPv4 at a socket on [::]
     return str(address)
 
 
@@ -101,11 +101,9 @@ def is_trusted(hop: str) -> bool:
     """
     if not hop:
         return True
-    try:
-        address = ip_address(hop)
-    except ValueError:  # an identifier
+    if HIDDEN.fullmatch(hop):
         return False
-    return any(address in network for network in trusted_networks())
+    return any(ip_address(hop) in network for network in trusted_networks())
 
 
 @lru_cache(maxsize=1)

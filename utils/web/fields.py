@@ -6,6 +6,7 @@ Python values first: a Decimal keeps its digits, a Raw its bytes, and no route m
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from inspect import signature
 from typing import Any
@@ -113,19 +114,15 @@ class FieldDecoder:
 
     def readable_echo(self, sent: bytes | Query, path_params: Values) -> dict[str, Raw]:
         """Return those fields of a refused request that can be read, if they are not long."""
-        readable: dict[str, Raw] = {}
-        try:
+        members, readable = {}, {}
+        with suppress(*JSON_ERRORS):
             members = self.members(sent, path_params) if self.echoed else {}
-        except JSON_ERRORS:
-            return readable
         for _, name, decode in self.echoed:
             text = encode(members.get(name, NOTHING))
-            try:
+            with suppress(ServiceError, *OUT_OF_RANGE, *JSON_ERRORS):
                 value = decode(text if len(text) < FREE else b"")
                 check_numbers(value)
-            except (ServiceError, *OUT_OF_RANGE, *JSON_ERRORS):
-                continue
-            readable[name] = Raw(encode(value))
+                readable[name] = Raw(encode(value))
         return readable
 
 

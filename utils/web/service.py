@@ -1,4 +1,4 @@
-"""The base of `Server`: an api class becomes a response, an error its envelope."""
+"""The base of `Server`: what an api class returns, and an error, become an envelope."""
 
 import re
 from collections.abc import Mapping
@@ -10,12 +10,40 @@ import msgspec
 from werkzeug import Response
 from werkzeug.urls import iri_to_uri
 
-from utils.errors import ServiceError, as_service_error
+from utils.codec import encode
+from utils.errors import ServiceError, as_service_error, clip
 from utils.log import logger
 from utils.web.api import Api
-from utils.web.envelope import Envelope
 from utils.web.fields import Query, decoder_of
 from utils.web.request import Request
+
+HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+MESSAGE = 200  # characters; what an error says may hold what a client sent
+
+
+class Envelope(Response):
+    """A JSON response: echoed fields, uuid, err_msg, err_code and data, in this order."""
+
+    default_mimetype = "application/json"
+    err_code, err_msg, detail = 0, "ok", ""
+
+    def __init__(
+        self, uuid: str, echo: dict[str, Any], data: Any = None, error: ServiceError | None = None
+    ) -> None:
+        self.result = data
+        status, headers = 200, HEADERS
+        if error:
+            self.err_code, status = error.err_code, error.status
+            self.err_msg, self.detail = clip(str(error), MESSAGE), clip(error.detail, MESSAGE)
+            headers = HEADERS | error.headers
+        envelope = {
+            **echo,
+            "uuid": uuid,
+            "err_msg": self.err_msg,
+            "err_code": self.err_code,
+            "data": data,
+        }
+        super().__init__(encode(envelope), status, headers)
 
 
 class Service:
