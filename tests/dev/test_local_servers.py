@@ -23,9 +23,15 @@ def test_only_its_user_enters_the_folder(server: LocalServer) -> None:
 
 def test_the_password_is_random_and_on_no_command_line(server: LocalServer) -> None:
     assert len(server.password) > 20
-    commands = processes_in(server.folder).values()
+    # Redis replaces its own command line, but only once it runs.
+    commands = [*processes_in(server.folder).values(), " ".join(server.command())]
     assert any(server.programs[0] in command for command in commands)
     assert not any(server.password in command for command in commands)
+
+
+def test_a_service_reaches_it_where_nobody_else_can_listen(server: LocalServer) -> None:
+    assert Path(server.env()[f"{server.prefix}_HOST"]).is_socket()
+    assert str(server.socket) in server.login()
 
 
 def test_only_the_loopback_interface_is_listened_on(server: LocalServer) -> None:

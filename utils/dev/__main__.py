@@ -107,7 +107,6 @@ def watch(service: Service, running: list[LocalServer], stopping: list[int]) -> 
     while not stopping:
         for server in running:
             if server.process and server.process.poll() is not None:
-                # Anybody may listen on its port now, and be taken for it.
                 raise SystemExit(f"{server.programs[0]} has ended: see {server.folder}/server.log")
         service.report()
         now = modified_times()

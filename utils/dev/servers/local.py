@@ -48,8 +48,8 @@ class LocalServer:
         raise NotImplementedError
 
     def env(self) -> dict[str, str]:
-        """Return the settings that lead the service to this server."""
-        values = {"HOST": "127.0.0.1", "PORT": str(self.port), "PASSWORD": self.password}
+        """Return the settings that lead to this server by the socket: others may take its port."""
+        values = {"HOST": str(self.socket), "PORT": str(self.port), "PASSWORD": self.password}
         return {f"{self.prefix}_{name}": value for name, value in values.items()}
 
     def prepare(self) -> None:

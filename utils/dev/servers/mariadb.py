@@ -97,10 +97,4 @@ class MariaDB(LocalServer):
         return f"{self.client} --socket={quote(str(self.socket))} --user={self.user} pyserver"
 
     def env(self) -> dict[str, str]:
-        """Return settings that lead to the socket, where nobody else can listen."""
-        own = {
-            "MYSQL_HOST": str(self.socket),
-            "MYSQL_USER": "pyserver",
-            "MYSQL_DATABASE": "pyserver",
-        }
-        return {**super().env(), **own}
+        return {**super().env(), "MYSQL_USER": "pyserver", "MYSQL_DATABASE": "pyserver"}

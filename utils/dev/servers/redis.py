@@ -36,4 +36,4 @@ class Redis(LocalServer):
     def login(self) -> str:
         # The password may be one of the user's own, and a terminal's lines are kept.
         password = quote(str(self.folder / "password"))
-        return f'REDISCLI_AUTH="$(cat {password})" redis-cli -p {self.port}'
+        return f'REDISCLI_AUTH="$(cat {password})" redis-cli -s {quote(str(self.socket))}'
