@@ -6,7 +6,7 @@ import traceback
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Generic, Literal, NotRequired, TypedDict, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -18,6 +18,7 @@ from utils.mysql import Json, RowError, StatementError, mysql
 
 Aware = Annotated[dt.datetime, Meta(tz=True)]
 Naive = Annotated[dt.datetime, Meta(tz=False)]
+T = TypeVar("T")
 Color = Enum("Color", {"RED": "red", "BLUE": "blue"})
 EAST = dt.timezone(dt.timedelta(hours=8))
 AT = dt.datetime(2026, 1, 31, 23, 30, 0, 5)
@@ -235,3 +236,16 @@ def test_a_vector_fails_only_for_whom_it_does_not_fit(kinds: MariaDB) -> None:
     assert read("vector", bytes) == b"\0\0\x80\xbf\0\0\x80\xbf"
     with pytest.raises(RowError, match=r"column field: bytes does not fit list\[float\]"):
         read("vector", list[float])
+
+
+class Pair(Struct, Generic[T]):
+    """A class with a type variable."""
+
+    number: T
+    tags: set[T]
+
+
+def test_a_class_may_have_a_type_variable(kinds: MariaDB) -> None:
+    mysql.execute("UPDATE kinds SET tags = 'red'")
+    select = "SELECT *, 'a' AS number FROM (SELECT tags FROM kinds) AS t"
+    assert mysql.row(select, into=Pair[str]) == Pair("a", {"red"})

@@ -4,7 +4,6 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import cache
-from types import GenericAlias
 from typing import Any, NotRequired, Required, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -47,17 +46,25 @@ def columns_of(into: Any, names: Sequence[str]) -> tuple[list[Column], bool]:
 
     Those of a `dict[str, T]` have the names.
     """
-    if isinstance(into, GenericAlias):
-        fields = [(name, name, get_args(into)[1]) for name in names]
-    elif isinstance(into, type) and issubclass(into, Struct):
+    try:
         fields = [(f.name, f.encode_name, f.type) for f in msgspec.structs.fields(into)]
-    else:
-        hints = get_type_hints(into, include_extras=True)
-        fields = [(name, name, bare(hint)) for name, hint in hints.items()]
-    columns = [Column(name, key, hint, forms_of(hint)) for name, key, hint in fields]
+    except TypeError:  # it is no Struct
+        hints = dict.fromkeys(names, get_args(into)[-1]) if names else hints_of(into)
+        fields = [(name, name, hint) for name, hint in hints.items()]
+    columns = [column(*field) for field in fields]
     read_wrong = {str, bytes, dt.datetime}
     plain = all(c.key == c.name and read_wrong.isdisjoint(c.forms) for c in columns)
     return columns, plain
+
+
+def hints_of(into: Any) -> dict[str, Any]:
+    return get_type_hints(get_origin(into) or into, include_extras=True)
+
+
+def column(name: str, key: str, annotation: Any) -> Column:
+    if get_origin(annotation) in (Required, NotRequired):  # of a TypedDict
+        (annotation,) = get_args(annotation)
+    return Column(name, key, annotation, forms_of(annotation))
 
 
 def forms_of(annotation: Any) -> dict[type, Form]:
@@ -68,24 +75,27 @@ def forms_of(annotation: Any) -> dict[type, Form]:
     forms: dict[type, Form] = {}
     if kinds & DOCUMENTS:
         forms |= {str: decode, bytes: decode}
-    if kinds & SETS:
+    if kinds & SETS:  # a SET has the form "a,b"
         forms[str] = lambda text: decode(text) if text.lstrip()[:1] == "[" else members(text)
-    if kinds & BYTES:
+    if kinds & BYTES:  # msgspec would take a text for Base64
         forms |= {str: forms.get(str, refuse), bytes: bytes}
     if kinds & TEXTS:
         forms.pop(str, None)
-    if inspect.IntType in kinds and inspect.DecimalType not in kinds:
-        forms[Decimal] = whole
-    if inspect.TimeType in kinds and inspect.TimeDeltaType not in kinds:
-        forms[dt.timedelta] = time_of_day
+    if inspect.IntType in kinds and inspect.DecimalType not in kinds:  # a SUM of ints
+        forms[Decimal] = lambda number: int(number) if number == int(number) else number
+    if inspect.TimeType in kinds and inspect.TimeDeltaType not in kinds:  # or -30 hours
+        forms[dt.timedelta] = lambda time: time if time.days else (dt.datetime.min + time).time()
     if any(isinstance(node, inspect.DateTimeType) and node.tz for node in nodes):
-        forms[dt.datetime] = in_utc
+        forms[dt.datetime] = lambda stored: stored.replace(tzinfo=dt.UTC)
     return forms
 
 
-def bare(hint: Any) -> Any:
-    """Return a TypedDict's annotation without what says if it is required."""
-    return get_args(hint)[0] if get_origin(hint) in (Required, NotRequired) else hint
+def members(text: str) -> list[str]:
+    return text.split(",") if text else []
+
+
+def refuse(text: str) -> None:
+    raise ValidationError("Expected `bytes`, got `str`")
 
 
 def nodes_of(node: inspect.Type) -> list[inspect.Type]:
@@ -95,28 +105,3 @@ def nodes_of(node: inspect.Type) -> list[inspect.Type]:
     if isinstance(node, inspect.UnionType):
         return [part for member in node.types for part in nodes_of(member)]
     return [node]
-
-
-def members(text: str) -> list[str]:
-    """Return what a SET column has; the form of its values is "a,b"."""
-    return text.split(",") if text else []
-
-
-def refuse(text: str) -> None:
-    """Keep msgspec from reading a text as Base64."""
-    raise ValidationError("Expected `bytes`, got `str`")
-
-
-def whole(value: Decimal) -> int | Decimal:
-    """Return a SUM of ints as one."""
-    return int(value) if value == int(value) else value
-
-
-def time_of_day(value: dt.timedelta) -> dt.time | dt.timedelta:
-    """Return a TIME, which may be longer than a day, and less than nothing."""
-    return (dt.datetime.min + value).time() if not value.days else value
-
-
-def in_utc(value: dt.datetime) -> dt.datetime:
-    """Say of a DATETIME what it is in: all are stored in UTC."""
-    return value.replace(tzinfo=dt.UTC)

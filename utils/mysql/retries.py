@@ -7,7 +7,6 @@ from typing import ParamSpec, TypeVar
 
 import gevent
 
-from utils.context import check_deadline
 from utils.mysql.errors import RetryableError
 
 P = ParamSpec("P")
@@ -31,7 +30,6 @@ def retrying(attempts: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
                     return function(*args, **kwargs)
                 except RetryableError:
                     gevent.sleep(random.uniform(0, LONGEST_PAUSE * 2**attempt))
-                    check_deadline()
             return function(*args, **kwargs)
 
         return run

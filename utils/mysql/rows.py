@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from inspect import formatannotation
-from types import GenericAlias
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 from msgspec import ValidationError
@@ -25,7 +24,7 @@ def convert(rows: Sequence[Row], into: Any, sql: str) -> list[Any]:
     A Struct's columns go by the Python names of its fields. The text of a column whose field is a
     list, a dict or a class is a JSON document, in which the names are JSON's.
     """
-    names = tuple(rows[0]) if rows and isinstance(into, GenericAlias) else ()
+    names = tuple(rows[0]) if rows and get_origin(into) is dict else ()
     columns, plain = columns_of(into, names)
     if plain:
         try:
