@@ -59,6 +59,7 @@ COMMITTING = [
     "/*M!100100 COMMIT */",
     "/*!999999 SELECT */ COMMIT",
     "/*! SELECT */ COMMIT /**/",
+    "/*! TRUNCATE accounts -- */ SELECT 1\n*/",
     "/*+ SELECT */ COMMIT",
     ";COMMIT",
     "\u00a0COMMIT",

@@ -7,6 +7,7 @@ import pytest
 from tests.support.mysql import cents
 from utils.dev.servers import MariaDB
 from utils.mysql import StatementError, mysql, parameters
+from utils.mysql.values import quote
 
 INSERT = "INSERT INTO accounts (id, cents) VALUES (%s, %s)"
 SELECT = "SELECT id FROM accounts WHERE"
@@ -107,8 +108,9 @@ def test_a_mistake_is_an_error_and_costs_no_connection(
     accounts: MariaDB, sql: Any, given: Any, error: type[Exception]
 ) -> None:
     used = mysql.value("SELECT CONNECTION_ID()")
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         mysql.execute(sql, *given)
+    assert getattr(caught.value, "code", 0) == 0  # it is not the server's
     with pytest.raises(error), mysql.transaction() as tx:
         tx.execute("UPDATE accounts SET cents = 1")
         tx.execute(sql, *given)
@@ -148,6 +150,15 @@ def test_many_rows_are_counted_whatever_they_change(
     assert mysql.execute_many(update, [(2,), (3,), (9,)]) == 2
     assert mysql.execute_many("DELETE FROM accounts WHERE id = %s", [(2,), (9,)]) == 1
     assert mysql.execute_many(INSERT, []) == mysql.execute_many(INSERT, iter([])) == 0
+
+
+def test_many_rows_go_in_statements_that_are_not_too_large() -> None:
+    rows = [(number, "x" * 1000) for number in range(2000)]
+    sent = list(parameters.batches(INSERT, rows, quote))
+    assert len(sent) == 3
+    assert all(len(data) < 1_048_576 for data, _ in sent)
+    assert [row for _, batch in sent for row in batch] == rows
+    assert sent[2][0].startswith(b"INSERT INTO accounts (id, cents) VALUES (19")
 
 
 def test_rows_are_found_also_if_they_do_not_change(accounts: MariaDB) -> None:

@@ -174,6 +174,7 @@ def send_everywhere(value: Any) -> None:
         with pytest.raises((TypeError, StatementError)) as caught:
             call()
         assert isinstance(caught.value, TypeError) == (not isinstance(value, EXACT))
+        assert getattr(caught.value, "code", 0) == 0  # it is not the server's
         assert "secret" not in f"{caught.value!r} {caught.value}"
 
 
