@@ -93,6 +93,15 @@ def test_a_lock_that_is_not_waited_for_is_busy(locked: None) -> None:
         tx.rows("SELECT * FROM accounts FOR UPDATE NOWAIT")
 
 
+@pytest.mark.parametrize("error", [1213], indirect=True)
+@pytest.mark.parametrize("before", ["/* route=orders */ ", "-- why\n"])
+def test_a_comment_in_front_does_not_hide_what_is_undone(
+    accounts: MariaDB, error: int, before: str
+) -> None:
+    with pytest.raises(RetryableError):
+        mysql.execute(before + INSERT, 1)
+
+
 def test_a_table_that_changed_meanwhile_is_busy(accounts: MariaDB) -> None:
     accounts.run("CREATE TABLE IF NOT EXISTS pyserver.other (id INT)")
     with pytest.raises(RetryableError), mysql.transaction() as tx:

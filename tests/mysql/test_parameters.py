@@ -140,6 +140,7 @@ def test_many_rows_are_counted_whatever_they_change(
 ) -> None:
     monkeypatch.setattr(parameters, "BATCH_BYTES", batch_bytes)
     rows = [(1, 100), (2, 7), (3, 7)]
+    assert mysql.execute_many(f"/* why */ REPLACE{INSERT[6:]}", [(2, 5)]) == 1
     upsert = f"{INSERT} ON DUPLICATE KEY UPDATE cents = VALUES(cents)"
     assert mysql.execute_many(upsert, rows) == 3
     assert mysql.execute_many(f"{INSERT} ON DUPLICATE KEY UPDATE cents = %s", [(1, 1, 5)]) == 1

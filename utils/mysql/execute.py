@@ -27,12 +27,11 @@ from utils.mysql.errors import (
 )
 from utils.mysql.parameters import Values, batches, bind
 from utils.mysql.rows import Row
+from utils.mysql.script import UNDONE_BY_ROLLBACK, UPSERT
 
 COMMIT = "COMMIT"
 SKIPPED_BYTES = 1 << 20  # to read them takes less than a new connection
 READS = re.compile(r"[\s(]*(?:SELECT|SHOW|TABLE|VALUES|WITH)\b", re.IGNORECASE)
-UPSERT = re.compile(r"\s*REPLACE\b|.*\bON\s+DUPLICATE\s+KEY\b", re.IGNORECASE | re.DOTALL)
-SINGLE_STATEMENT = re.compile(r"\s*(?:INSERT|REPLACE|UPDATE|DELETE|SELECT|WITH)\b", re.IGNORECASE)
 
 
 class Result(NamedTuple):
@@ -136,7 +135,7 @@ def translate(connection: Connection, sql: str, raised: MySQLError) -> Exception
         if sql == COMMIT:
             undone = code in COMMIT_UNDONE_ERRORS
         else:  # outside a transaction, a CALL may have committed a part of its work
-            undone = in_transaction or bool(SINGLE_STATEMENT.match(sql))
+            undone = in_transaction or bool(UNDONE_BY_ROLLBACK.match(sql))
         return unavailable(error, RetryableError if undone else UnavailableError)
     if is_refusal(raised):
         return error

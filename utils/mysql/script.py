@@ -42,6 +42,9 @@ UNDONE_BY_ROLLBACK = re.compile(
     FLAGS | re.IGNORECASE,
 )
 CALL = re.compile(rf"{BEFORE}CALL\b", FLAGS | re.IGNORECASE)
+UPSERT = re.compile(
+    rf"{BEFORE}(?:REPLACE\b | INSERT\b.*\bON{GAP}DUPLICATE{GAP}KEY\b)", FLAGS | re.IGNORECASE
+)
 DDL = re.compile(r"(?:CREATE|ALTER|DROP|RENAME|TRUNCATE)\b", re.IGNORECASE)
 
 
