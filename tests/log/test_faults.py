@@ -74,14 +74,15 @@ def test_what_has_no_text_is_lost_without_a_traceback(
 ) -> None:
     class Broken:
         def __repr__(self) -> str:
-            raise RuntimeError("no text")
+            raise RuntimeError("no text\x1b[2J\u202e\udc80")
 
         __str__ = __repr__
 
     made = record("x")
     made.msg = Broken()
     file.emit(made)
-    assert capfd.readouterr().err == f"pyserver (pid {os.getpid()}): log lines are lost: no text\n"
+    told = f"pyserver (pid {os.getpid()}): log lines are lost: no text\\x1b[2J\\u202e\\udc80\n"
+    assert capfd.readouterr().err == told
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 
 from conf.current import settings
+from utils.text import escape_unprintable
 
 STDOUT, STDERR = 1, 2
 QUIET = 60.0  # seconds between two complaints on stderr
@@ -51,9 +52,9 @@ class LineHandler(logging.Handler):
         if now < LineHandler.complained + QUIET:
             return
         LineHandler.complained = now
-        text = f"{settings.service_name} (pid {os.getpid()}): log lines are lost: {reason}\n"
+        text = f"{settings.service_name} (pid {os.getpid()}): log lines are lost: {reason}"
         with suppress(OSError):  # there is no other place to tell it
-            os.write(STDERR, text.encode("utf-8", "backslashreplace"))
+            os.write(STDERR, f"{escape_unprintable(text)}\n".encode())
 
 
 class Console(LineHandler):
