@@ -29,13 +29,14 @@ HASTE = 0.01
 def client(redis: Redis, redis_proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """A client of a slow Redis, with more patience than a busy machine needs."""
     patient = structs.replace(settings, redis=structs.replace(settings.redis, timeout=20.0))
-    monkeypatch.setattr(redis_module, "settings", patient)
-    monkeypatch.setattr(breaker_module, "settings", patient)
-    client = make_client()
-    monkeypatch.setattr(breaker_module, "client", lambda: client)
-    client.ping()
-    redis_proxy.delay = DELAY
-    yield client
+    with monkeypatch.context() as patch:
+        patch.setattr(redis_module, "settings", patient)
+        patch.setattr(breaker_module, "settings", patient)
+        client = make_client()
+        patch.setattr(breaker_module, "client", lambda: client)
+        client.ping()
+        redis_proxy.delay = DELAY
+        yield client
     client.close()
 
 
@@ -109,6 +110,15 @@ def test_what_hides_a_change_in_doubt_leaves_one(store: Store, uncertain_for_lon
             raise NotBegunError from None
     assert [load("a"), load("a")] == [Thing("a", 1)] * 2
     assert store.loads == 2
+
+
+def test_a_change_whose_time_is_up_while_redis_deletes_is_told_as_done(
+    store: Store, client: Client, redis_proxy: Proxy
+) -> None:
+    load = store.worker()
+    with request_deadline(HASTE), load.invalidating("a"):
+        store.things["a"] = Thing("a", 2)
+    assert breaker().pending_deletes == {}
 
 
 def test_a_key_that_is_being_deleted_is_not_read(

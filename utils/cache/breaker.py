@@ -68,7 +68,8 @@ class Breaker:
         # In a greenlet of its own: a deadline that cuts the caller says nothing about Redis.
         delivery = gevent.spawn(self.try_to_deliver, {key: pending})
         if wait:
-            delivery.join()
+            with spared(settings.redis.timeout):  # the change is made: its caller should know
+                delivery.join()
 
     def try_to_deliver(self, deletes: dict[str, PendingDelete]) -> None:
         """Delete keys; open the circuit if Redis fails."""
