@@ -39,13 +39,40 @@ def strange(accounts: MariaDB) -> Iterator[MariaDB]:
         ("time_zone", "+00:00"),
         ("character_set_client", "utf8mb4"),
         ("character_set_results", "utf8mb4"),
-        ("collation_connection", "utf8mb4_unicode_520_ci"),
         ("lock_wait_timeout", settings.mysql.lock_wait),
         ("innodb_lock_wait_timeout", settings.mysql.lock_wait),
     ],
 )
 def test_a_session_is_as_ours_have_to_be(strange: MariaDB, variable: str, value: Any) -> None:
     assert mysql.value(f"SELECT @@{variable}") == value
+
+
+@pytest.mark.parametrize(
+    ("database", "session"),
+    [
+        ("utf8mb4 COLLATE utf8mb4_bin", "utf8mb4_bin"),
+        ("utf8mb4 COLLATE utf8mb4_spanish_ci", "utf8mb4_spanish_ci"),
+        ("latin1 COLLATE latin1_german1_ci", "utf8mb4_unicode_520_ci"),
+    ],
+)
+def test_the_collation_is_that_of_the_database(
+    strange: MariaDB, monkeypatch: pytest.MonkeyPatch, database: str, session: str
+) -> None:
+    """With another one, a column could not be compared with the result of a CAST."""
+    strange.run(
+        f"CREATE DATABASE collated CHARACTER SET {database}",
+        "GRANT ALL ON collated.* TO pyserver",
+        "CREATE TABLE collated.names (name VARCHAR(9))",
+        "INSERT INTO collated.names VALUES ('a')",
+    )
+    try:
+        set_mysql(monkeypatch, database="collated")
+        assert mysql.value("SELECT @@collation_connection") == session
+        assert mysql.value("SELECT @@character_set_connection") == "utf8mb4"
+        assert mysql.value("SELECT name FROM names WHERE name = CAST(%s AS CHAR)", "a") == "a"
+        assert mysql.value("SELECT '😀é' = %s", "😀é") == 1
+    finally:
+        strange.run("DROP DATABASE collated")
 
 
 def test_what_a_column_cannot_hold_is_refused(strange: MariaDB) -> None:

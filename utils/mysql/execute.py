@@ -68,7 +68,7 @@ def execute_many(connection: Connection, sql: str, rows: Iterable[Values]) -> in
 def send(
     connection: Connection, sql: str, data: bytes, values: Sequence[Any], first: bool = False
 ) -> Result:
-    """Send a statement that has its values, and read its reader."""
+    """Send a statement that has its values, and read its answer."""
     reader = Reader(connection, sql, data, first)
     started = time.perf_counter()
     try:

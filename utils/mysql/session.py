@@ -6,8 +6,10 @@ from functools import cache
 from conf.current import settings
 from utils.log import logger
 
-# Known to MySQL and MariaDB, and unlike the others that both know, it tells one emoji from another.
-NAMES = "NAMES utf8mb4 COLLATE utf8mb4_unicode_520_ci"
+# The database's, for a column cannot be compared with a CAST of another collation.
+COLLATION = (
+    "IF(@@character_set_database = 'utf8mb4', @@collation_database, 'utf8mb4_unicode_520_ci')"
+)
 
 
 def limit_of(is_mariadb: bool, seconds: float) -> str:
@@ -26,6 +28,7 @@ def variables(is_mariadb: bool, statement_timeout: float) -> dict[str, str]:
     """
     wait, limit = settings.mysql.lock_wait, limit_of(is_mariadb, statement_timeout)
     values = {
+        "collation_connection": COLLATION,
         "autocommit": "1",
         "time_zone": "'+00:00'",
         # Strict; MariaDB's ONLY_FULL_GROUP_BY would refuse to group by a primary key.
@@ -33,7 +36,7 @@ def variables(is_mariadb: bool, statement_timeout: float) -> dict[str, str]:
     }
     if statement_timeout < math.inf:
         values |= {"lock_wait_timeout": f"{wait}", "innodb_lock_wait_timeout": f"{wait}"}
-    assignments = [NAMES, limit, *(f"{name} = {value}" for name, value in values.items())]
+    assignments = ["NAMES utf8mb4", limit, *(f"{name} = {value}" for name, value in values.items())]
     return {assignment.split()[0]: assignment for assignment in assignments}
 
 
