@@ -133,12 +133,10 @@ class Upstream:
         """
         url = self.url + quote_path(path, *segments)
         body, content_type = encode_body(json, data, content)
-        all_headers = {**content_type, **self.headers, **(headers or {})}
+        headers = {**content_type, **self.headers, **(headers or {})}
         if self.propagate:
-            all_headers |= outbound_headers(self.total_timeout)
-        request = requests.Request(
-            method, url, all_headers, data=body, params=params, auth=self.auth
-        )
+            headers |= outbound_headers(self.total_timeout)
+        request = requests.Request(method, url, headers, data=body, params=params, auth=self.auth)
         return self.send(self.session().prepare_request(request))
 
     get = with_method("GET", request)
@@ -168,8 +166,8 @@ class Upstream:
         except LIBRARY_ERRORS as error:
             raise unavailable_because(error, self.name, self.timeouts[1]) from None
         finally:
-            milliseconds = (time.perf_counter() - started) * 1000
-            logger.debug("%s: %s %s %.3f ms", self.name, request.method, status, milliseconds)
+            took = (time.perf_counter() - started) * 1000
+            logger.debug("%s: %s %s %.3f ms", self.name, request.method, status, took)
 
     def read(self, response: requests.Response) -> UpstreamResponse:
         """Return the response, of at most `max_bytes` when unzipped."""
