@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from werkzeug.exceptions import BadRequestKeyError, HTTPException
 
+Headers = Mapping[str, str] | None
+
 
 class ServiceError(Exception):
     """An unexpected error: the client gets no details, the traceback is logged."""
@@ -14,13 +16,7 @@ class ServiceError(Exception):
     retry_after: int | None = None  # seconds
     undone = False  # whether it is certain that the step which failed has changed nothing
 
-    def __init__(
-        self,
-        message: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        *,
-        detail: str = "",
-    ) -> None:
+    def __init__(self, message: str = "", headers: Headers = None, *, detail: str = "") -> None:
         super().__init__(message or self.message)
         self.headers = dict(headers or {})
         self.detail = detail  # for the log alone: what was wrong, and with what
@@ -78,15 +74,10 @@ class HTTPError(ServiceError):
     err_code, status, message = 400, 400, "bad request"
 
     def __init__(
-        self,
-        message: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        status: int | None = None,
-        *,
-        detail: str = "",
+        self, message: str = "", headers: Headers = None, status: int = 0, *, detail: str = ""
     ) -> None:
         super().__init__(message, headers, detail=detail)
-        if status is not None:
+        if status:
             self.err_code = self.status = status
 
 
