@@ -38,11 +38,8 @@ def time_left(limit: float) -> float:
 
 @contextmanager
 def fail_after(seconds: float, error: Exception) -> Iterator[gevent.Timeout]:
-    """Raise the error if the block takes longer.
-
-    Inside the block it is gevent's Timeout, a BaseException: a library's `except Exception` cannot
-    swallow it.
-    """
+    """Raise the error if the block takes longer."""
+    # In the block it is gevent's, a BaseException: a library's `except Exception` misses it.
     timeout = gevent.Timeout(seconds)
     try:
         with timeout:
@@ -121,11 +118,9 @@ def outbound_headers(limit: float) -> dict[str, str]:
 
 
 def per_process(make: Callable[[], T]) -> Callable[[], T]:
-    """Make one object per process, at its first use: a fork must not share connections.
-
-    A child keeps its parent's object but never uses it: dropping it would run finalizers that
-    shut down connections which the parent still uses.
-    """
+    """Make one object per process, at its first use: a fork must not share connections."""
+    # A child keeps its parent's object but never uses it: dropping it would run finalizers that
+    # shut down connections which the parent still uses.
     made: dict[int, T] = {}
 
     @wraps(make)
@@ -144,8 +139,5 @@ def inherit_context(greenlet: "gevent.Greenlet[..., object]") -> None:
 
 
 def setup() -> None:
-    """Let this process's greenlets inherit the context of the one that spawned them.
-
-    Call it once per process, when a worker starts: gevent keeps each callback that it is given.
-    """
+    """Let greenlets inherit the context of what spawned them; call it once per process."""
     gevent.Greenlet.add_spawn_callback(inherit_context)

@@ -54,11 +54,9 @@ def check_path(path: Path) -> None:
 
 
 def make_folder(path: Path, mode: int = FOLDER) -> None:
-    """Make the folder if it is not there; raise PermissionError if others may write to it.
-
-    The mode of one that is there stays as it is: its owner may have a reason for it.
-    """
+    """Make the folder if it is not there; raise PermissionError if others may write to it."""
     check_path(path)
+    # The mode of one that is there stays as it is: its owner may have a reason for it.
     path.mkdir(mode, parents=True, exist_ok=True)
     check_path(path)
     if path.stat().st_mode & stat.S_IWOTH:

@@ -16,11 +16,8 @@ TRACESTATE_LIMIT, BAGGAGE_LIMIT = 512, 8192
 
 
 def next_traceparent(caller: str) -> str:
-    """Return the traceparent of a call that continues the caller's trace, or starts one.
-
-    The parent-id is a new one; of the flags, those are kept that this version knows: sampled and
-    random (W3C Trace Context, 3.2).
-    """
+    """Return the traceparent of a call that continues the caller's trace, or starts one."""
+    # Of the flags, those are kept that this version knows: sampled and random (3.2).
     match = TRACEPARENT.fullmatch(caller)
     trace_id, flags = (match[1], int(match[2], 16)) if match else (secrets.token_hex(16), 0)
     return f"00-{trace_id}-{secrets.token_hex(8)}-{flags & 3:02x}"

@@ -26,11 +26,9 @@ class Addresses:
         self.failed_at: dict[Address, float] = {}
 
     def of(self, host: str, port: int) -> list[Address]:
-        """Return the addresses to try, in this order.
-
-        A name is looked up once at a time: gevent resolves in ten threads, and a DNS server
-        that hangs would soon have them all, and with them every other name of the process.
-        """
+        """Return the addresses to try, in this order."""
+        # A name is looked up once at a time: gevent resolves in ten threads, and a DNS server
+        # that hangs would soon have them all, and with them every other name of the process.
         lookup = self.lookups.get((host, port))
         if lookup is None or lookup.ready():
             lookup = self.lookups[host, port] = gevent.spawn(look_up, host, port)
@@ -42,10 +40,8 @@ class Addresses:
         return sorted(found[first:] + found[:first], key=self.failed_lately)
 
     def failed(self, address: Address, error: OSError) -> None:
-        """Note that an address does not accept connections.
-
-        A failure of this machine (no free port or descriptor) says nothing about the address.
-        """
+        """Note that an address does not accept connections."""
+        # A failure of this machine (no free port or descriptor) says nothing about the address.
         if isinstance(error, ConnectionError | TimeoutError) or error.errno in UNREACHABLE:
             # Forget those that the name no longer has, or this would grow for ever.
             self.failed_at = {each: self.failed_at.get(each, -math.inf) for each in self.known}
@@ -55,10 +51,8 @@ class Addresses:
         return time.monotonic() - self.failed_at.get(address, -math.inf) < FAILED_SECONDS
 
     def should_avoid(self, address: Address) -> bool:
-        """Return whether to drop kept connections to an address, for another address works.
-
-        Not if all failed: the upstream may have no room for new connections.
-        """
+        """Return whether to drop kept connections to an address, for another address works."""
+        # Not if all failed: the upstream may have no room for new connections.
         return self.failed_lately(address) and not all(map(self.failed_lately, self.known))
 
 

@@ -30,10 +30,8 @@ class Connection(HTTPConnection):
         self.addresses, self.max_age = addresses, max_age
 
     def _new_conn(self) -> socket.socket:
-        """Connect to the first address that accepts. Each but the last has half the time left.
-
-        Not an equal share: of eight addresses, none could be reached that is far away.
-        """
+        """Connect to the first address that accepts. Each but the last has half the time left."""
+        # Not an equal share: of eight addresses, none could be reached that is far away.
         ends_at = time.monotonic() + (self.timeout or 0)
         try:
             *others, last = self.addresses.of(self._dns_host.strip("[]"), self.port)
@@ -62,10 +60,8 @@ class Connection(HTTPConnection):
         return sock
 
     def connect(self) -> None:
-        """Connect within the connect timeout, lookup, TLS and a proxy's tunnel included.
-
-        Whatever is not done by then was not sent: as a ConnectTimeoutError it may be tried again.
-        """
+        """Connect within the connect timeout, lookup, TLS and a proxy's tunnel included."""
+        # Nothing was sent by then: after a ConnectTimeoutError it may be tried again.
         with fail_after(self.timeout or 0, ConnectTimeoutError(self, "not connected in time")):
             super().connect()
         # Not all at the same age: those of a burst would all be made anew at once.
@@ -73,10 +69,8 @@ class Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether the connection may be used again; urllib3 asks before each use.
-
-        It must not wait here: urllib3 would not close the connection of a call that is killed then.
-        """
+        """Whether the connection may be used again; urllib3 asks before each use."""
+        # Without waiting: urllib3 would not close the connection of a call that is killed then.
         return (
             not self.is_closed
             and not is_readable(self.sock)  # neither closed nor with bytes that nobody asked for
@@ -85,13 +79,10 @@ class Connection(HTTPConnection):
         )
 
     def request(self, *args: Any, **options: Any) -> None:
-        """Send a request, without the connect timeout that urllib3 leaves on the socket.
-
-        It would bound the sending of the whole body; the total time does.
-        """
+        """Send a request, without the connect timeout that urllib3 leaves on the socket."""
         if self.is_closed:
             self.connect()
-        self.timeout = None
+        self.timeout = None  # it would bound the sending of the whole body; the total time does
         super().request(*args, **options)
 
 

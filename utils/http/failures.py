@@ -43,24 +43,20 @@ def unavailable(name: str, what: str, cause: str = "") -> UnavailableError:
 
 
 def unavailable_because(error: BaseException, name: str, read_timeout: float) -> UnavailableError:
-    """Return the error for a failed call. Of its causes the log has the classes alone.
-
-    Their texts contain URLs, and so passwords and keys.
-    """
+    """Return the error for a failed call; the log has the classes of its causes."""
     errors = list(causes(error))
     meaning = next(
         meaning for meaning, kinds in MEANINGS if any(isinstance(each, kinds) for each in errors)
     )
+    # Not their texts: these contain URLs, and so passwords and keys.
     classes = " < ".join(type(each).__name__ for each in errors)
     return unavailable(name, meaning.format(read_timeout=read_timeout), classes)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what it wraps, outermost first.
-
-    requests and urllib3 wrap an error as an argument, MaxRetryError as its `reason`, some only
-    by `raise ... from`. Not by __context__: that goes on to what the caller was handling.
-    """
+    """Yield an error and what it wraps, outermost first."""
+    # requests and urllib3 wrap an error as an argument, MaxRetryError as its `reason`, some only
+    # by `raise ... from`. Not by __context__: that goes on to what the caller was handling.
     while error is not None:
         yield error
         wrapped = [getattr(error, "reason", None), *error.args, error.__cause__]

@@ -97,17 +97,15 @@ class Session(requests.Session):
         return super().prepare_request(request)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Return the URL to go on to, or None if the redirect is to be returned as it is.
-
-        Only GET and HEAD go on: if a POST was done and the page after it failed, the call would
-        seem to have failed, and be sent again. Another host must not get our headers.
-        """
+        """Return the URL to go on to, or None if the redirect is to be returned as it is."""
+        # If a POST was done and the page after it failed, the call would seem to have failed.
         if not resp.is_redirect or resp.request.method not in ("GET", "HEAD"):
             return None
         # http.client reads the bytes of a header as Latin-1, but most servers send UTF-8 here.
         # Quoted as bytes, they go back as they came, whatever they are.
         location = quote(resp.headers["Location"].strip().encode("latin-1"), safe=URL_CHARACTERS)
         url = urljoin(resp.url, location)
+        # Another host must not get our headers.
         if not location or self.should_strip_auth(resp.url, url):
             return None
         resp.close()  # requests would read the body, however long

@@ -64,10 +64,8 @@ def reopen() -> None:
 
 
 def bound_console() -> None:
-    """Move what console.log has to console.log.1 once it exceeds CONSOLE_LIMIT.
-
-    It is copied and emptied, not renamed: it is the stdout of all processes. $CONSOLE is its path.
-    """
+    """Move what console.log, which is $CONSOLE, has to console.log.1 above CONSOLE_LIMIT."""
+    # It is copied and emptied, not renamed: it is the stdout of all processes.
     path = Path(os.environ.get("CONSOLE", os.devnull))
     with suppress(OSError):
         stdout = os.fstat(STDOUT)

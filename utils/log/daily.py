@@ -15,12 +15,11 @@ DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 
 
 class DailyFile(LineHandler):
-    """A file a day, named by its date: rotation is opening the next name.
+    """A file a day, named by its date: rotation is opening the next name."""
 
-    A record is one write to a file opened with O_APPEND, so that lines of several processes stay
-    whole without a lock (TimedRotatingFileHandler lost three of four lines, for each process
-    renames the file under the others).
-    """
+    # A record is one write to a file opened with O_APPEND, so that lines of several processes stay
+    # whole without a lock (TimedRotatingFileHandler lost three of four lines, for each process
+    # renames the file under the others).
 
     def __init__(self, folder: Path, name: str, keep_days: int, period: str = "%Y-%m-%d") -> None:
         super().__init__()

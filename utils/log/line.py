@@ -15,10 +15,8 @@ from utils.text import escape_unprintable
 
 @cache
 def short_path(pathname: str) -> str:
-    """Return a source file's name in utils/, in the project's folder or where Python imports from.
-
-    The longest of these folders counts: .venv with the packages may be in the project's folder.
-    """
+    """Return a source file's path below utils/, the project or what Python imports from."""
+    # The longest of these folders counts: .venv with the packages may be in the project's folder.
     path = Path(pathname)
     for folder in sorted([str(ROOT / "utils"), str(ROOT), *sys.path], key=len, reverse=True):
         if folder and path.is_relative_to(folder):

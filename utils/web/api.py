@@ -8,11 +8,9 @@ from utils.web.fields import decoder_of
 
 
 class ApiType(msgspec.StructMeta):
-    """Lets `PriceOrder(count=200)` check its fields as if they came over the wire.
+    """Lets `PriceOrder(count=200)` check its fields as if they came over the wire."""
 
-    msgspec itself checks only what it decodes, and decodes without a call of the class: this
-    costs requests nothing.
-    """
+    # msgspec itself decodes without a call of the class: this costs requests nothing.
 
     if not TYPE_CHECKING:  # or it would hide the types of the fields
 

@@ -70,11 +70,9 @@ class Body:
         return self.reader()
 
     def received(self, make_file: Callable[[], IO[bytes]]) -> IO[bytes]:
-        """Return the file that has all of it.
-
-        After a fault, or a deadline on the way, every later reader gets an error too: it must not
-        take what came so far for a whole body.
-        """
+        """Return the file that has all of it."""
+        # After a fault, or a deadline on the way, every later reader gets an error too: it must
+        # not take what came so far for a whole body.
         if self.file is None:
             self.file = make_file()
             self.fault = MalformedError("the body was not received in time")

@@ -53,11 +53,9 @@ def x_forwarded_for(header: str) -> Iterator[str]:
 
 
 def forwarded_for(header: str) -> Iterator[str]:
-    """Yield the `for` of the elements of a Forwarded header, the last one first.
-
-    Parsed from the right, so that an open quote in what a client sent cannot swallow what a proxy
-    added: a `"` within a quoted string has a backslash before it, which no element begins with.
-    """
+    """Yield the `for` of the elements of a Forwarded header, the last one first."""
+    # Parsed from the right, so that an open quote in what a client sent cannot swallow what a proxy
+    # added: a `"` within a quoted string has a backslash before it, which no element begins with.
     rest: str | None = header
     while rest is not None and (match := LAST_ELEMENT.fullmatch(rest)):
         rest = match["rest"]
@@ -94,11 +92,9 @@ def plain_address(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def is_trusted(hop: str) -> bool:
-    """Return whether what this hop says of its own peer counts.
-
-    "" is a peer over a unix socket: a process of this machine that may open the socket's file.
-    gunicorn, too, believes such a peer's X-Forwarded-Proto whatever TRUSTED_PROXIES is.
-    """
+    """Return whether what this hop says of its own peer counts."""
+    # A peer over a unix socket: a process of this machine that may open the socket's file.
+    # gunicorn, too, believes its X-Forwarded-Proto whatever TRUSTED_PROXIES is.
     if not hop:
         return True
     if HIDDEN.fullmatch(hop):

@@ -105,10 +105,8 @@ class FieldDecoder:
         return members
 
     def echo(self, instance: Any) -> dict[str, Raw]:
-        """Return the fields that stand first in the answer, by their JSON names, as JSON.
-
-        They are encoded before `process()`: after it, a fault would fail a write that is done.
-        """
+        """Return the fields that stand first in the answer, by their JSON names, as JSON."""
+        # Encoded before `process()`: after it, a fault would fail a write that is done.
         values = {json_name: getattr(instance, name) for name, json_name, _ in self.echoed}
         return {name: Raw(encode(value)) for name, value in values.items() if value is not UNSET}
 

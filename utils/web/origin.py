@@ -32,13 +32,11 @@ def check_origin(request: Request) -> None:
 
 
 def is_own(request: Request, origin: str | None) -> bool:
-    """Return whether the page is from the address that this request was sent to.
-
-    If no proxy of ours has seen to it, that is no name but an address: the name of any page can be
-    made to lead here (DNS rebinding).
-    """
+    """Return whether the page is from the address that this request was sent to."""
     if origin != f"{request.scheme}://{request.host}":
         return False
+    # If no proxy of ours has seen to it, that is no name but an address: the name of any page can
+    # be made to lead here (DNS rebinding).
     name, _ = split_host(request.host) or ("", "")
     is_address = name == "localhost" or plain_address(name.strip("[]")) != ""
     return is_address or is_trusted(request.access_route[-1])

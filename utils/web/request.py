@@ -28,12 +28,10 @@ HOST = re.compile(
 
 @lru_cache(maxsize=256)  # a service is called by few names
 def split_host(text: str) -> tuple[str, str] | None:
-    """Return the name and the port ("" if it has none) of an http URL's host; None if it is none.
-
-    RFC 3986, 3.2.2-3, but for two things: its reg-name may be empty, an http URL's may not
-    (RFC 9110, 4.2.1); and its port may be any number, TCP has none above 65535. A name may have a
-    `_`, as compose and swarm services do; werkzeug.sansio.utils.get_host refuses that.
-    """
+    """Return name and port ("" if it has none) of an http URL's host; None if it is none."""
+    # RFC 3986, 3.2.2-3, but for two things: its reg-name may be empty, an http URL's may not
+    # (RFC 9110, 4.2.1); and its port may be any number, TCP has none above 65535. A name may have
+    # a `_`, as compose and swarm services do; werkzeug.sansio.utils.get_host refuses that.
     match = HOST.fullmatch(text)
     if match is None or int(match["port"] or 0) > 65535:
         return None
@@ -76,10 +74,7 @@ class Request(BodyRequest):
             raise BadRequest("the Host is malformed")  # it may hold a password
 
     def timeout(self, default: float) -> float:
-        """Return the seconds that the request may take: `default`, or fewer if the caller says so.
-
-        What is no number in its X-Request-Timeout-Ms is ignored.
-        """
+        """Return the seconds that the request may take: `default`, or fewer if the caller says."""
         sent = self.environ.get("HTTP_X_REQUEST_TIMEOUT_MS", "")
         return min(default, int(sent) / 1000) if MILLISECONDS.fullmatch(sent) else default
 

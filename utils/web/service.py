@@ -113,10 +113,7 @@ class Service:
 
 
 def fill_location(template: str, result: Any, path_params: Mapping[str, Any]) -> str:
-    """Return the template with its values, each percent-encoded as one segment of a path.
-
-    Raises KeyError if neither the result nor the path has such a value.
-    """
+    """Return the template with its values, each quoted as a segment; KeyError for unknown ones."""
 
     def segment(name: re.Match[str]) -> str:
         value = path_params.get(name[1])

@@ -25,10 +25,8 @@ NUMBERS: dict[type, tuple[Callable[[Any], bool], str]] = {
 
 
 def validation_error(error: msgspec.ValidationError) -> MalformedError | ParameterError:
-    """Turn msgspec's message, ``Expected `int`, got `str` - at `$.path` ``, around: path first.
-
-    msgspec tells the path in no other way. What `__post_init__` raises has its own message.
-    """
+    """Turn msgspec's message, ``Expected `int`, got `str` - at `$.path` ``, around: path first."""
+    # msgspec tells the path in no other way. What `__post_init__` raises has its own message.
     text = str(error)
     if NOT_AN_OBJECT.fullmatch(text):
         return MalformedError("the body is not a JSON object")
@@ -48,10 +46,7 @@ def validation_error(error: msgspec.ValidationError) -> MalformedError | Paramet
 
 
 def check_numbers(value: Any) -> None:
-    """Raise ParameterError for a number in this value that no 64 bits hold, or that is not finite.
-
-    JSON's other readers and MySQL take none of them.
-    """
+    """Raise ParameterError for a number that JSON's other readers and MySQL do not take."""
     try:
         # A Raw is not looked into: what it holds is the route's own business.
         plain = msgspec.to_builtins(value, builtin_types=[Decimal], enc_hook=lambda raw: None)
