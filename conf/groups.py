@@ -24,34 +24,24 @@ Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Milliseconds = Annotated[float, Meta(ge=0)]
 
-CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 
-
-def pem_file(path: str) -> None:
-    """Check that the file holds certificates; not by `ssl`, which a worker has to patch first."""
-    if not path:
-        return
-    try:
-        found = CERTIFICATE.findall(Path(path).read_text("ascii"))
-        if not found or not all(base64.b64decode(block)[:1] == b"0" for block in found):
-            raise ValueError
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "there is none in it"
-        raise ValueError(f"expected a PEM file with a certificate ({reason})") from None
-
-
-def key_file(path: str) -> None:
-    """Check that the file holds a private key; of an encrypted one, OpenSSL asks the terminal."""
+def pem_file(path: str, label: str = "CERTIFICATE", what: str = "certificate") -> None:
+    """Check that the file holds what it should; not by `ssl`, which a worker has to patch first."""
     if not path:
         return
     try:
         text = Path(path).read_text("ascii")
-        found = "PRIVATE KEY-----" in text and "ENCRYPTED" not in text
-        reason = "there is none in it, or it is encrypted"
+        found = re.findall(f"-----BEGIN {label}-----(.+?)-----END {label}-----", text, re.DOTALL)
+        if not found or not all(base64.b64decode(block)[:1] == b"0" for block in found):
+            raise ValueError
     except (OSError, ValueError) as error:
-        found, reason = False, getattr(error, "strerror", None) or "not a text"
-    if not found:
-        raise ValueError(f"expected a PEM file with a private key ({reason})")
+        reason = getattr(error, "strerror", None) or "there is none in it"
+        raise ValueError(f"expected a PEM file with a {what} ({reason})") from None
+
+
+def key_file(path: str) -> None:
+    """Check that the file holds a key that is not encrypted: OpenSSL would ask the terminal."""
+    pem_file(path, "(?:RSA |EC )?PRIVATE KEY", "private key that is not encrypted")
 
 
 def networks(text: str) -> None:

@@ -1,5 +1,6 @@
 """REDIS_: where Redis is may be said in several ways, but in one only."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -52,13 +53,23 @@ def test_a_url_sets_what_stands_in_it(url: str, expected: tuple[object, ...]) ->
         ("REDIS_HOST=a REDIS_TLS_KEY={key}", "REDIS_TLS_KEY: expected REDIS_TLS_CERT too"),
         ("REDIS_HOST=a REDIS_TLS_CERT={certificate}", "REDIS_TLS_CERT: expected REDIS_TLS=verify"),
         ("REDIS_TLS_KEY={certificate}", "REDIS_TLS_KEY in environment: expected a PEM file with a"),
-        ("REDIS_TLS_KEY=/nowhere", "with a private key (No such file or directory)"),
+        ("REDIS_TLS_KEY=/nowhere", "that is not encrypted (No such file or directory)"),
+        ("REDIS_TLS_KEY={encrypted}", "that is not encrypted (there is none in it)"),
+        ("REDIS_TLS_KEY={old_encrypted}", "that is not encrypted (there is none in it)"),
         ("REDIS_URL=redis://a REDIS_USER=eve", "REDIS_USER, REDIS_URL: expected only one of them"),
     ],
 )
 def test_what_contradicts_itself_is_refused(environ: str, fault: str, tmp_path: Path) -> None:
     certificate, key = certify(tmp_path)
-    pairs = environ.format(certificate=certificate, key=key).split()
+    files = {"certificate": certificate, "key": key}
+    for name, form in (
+        ("encrypted", "pkcs8 -topk8"),
+        ("old_encrypted", "rsa -aes128 -traditional"),
+    ):
+        files[name] = tmp_path / name
+        command = f"openssl {form} -in {key} -out {files[name]} -passout pass:secret"
+        subprocess.run(command.split(), check=True, capture_output=True)
+    pairs = environ.format_map(files).split()
     with pytest.raises(SettingsError) as raised:
         settings(**dict(pair.split("=", 1) for pair in pairs))
     assert fault in str(raised.value)

@@ -52,7 +52,8 @@ def configured(*names: str) -> bool:
 
 def has_server(prefix: str) -> bool:
     """Return whether the settings with this prefix lead to a server."""
-    return configured(f"{prefix}_HOST", f"{prefix}_URL", f"{prefix}_URL_FILE")
+    names = ("HOST", "URL", "URL_FILE", "SENTINELS")
+    return configured(*(f"{prefix}_{name}" for name in names))
 
 
 def environment() -> dict[str, str]:
