@@ -48,24 +48,22 @@ def read(forms: dict[str, Form], url: str) -> dict[str, str | None]:
 
     Raises ValueError("expected ...").
     """
-    form = forms.get(url.partition(":")[0])
+    form = forms.get(url.partition(":")[0]) or next(iter(forms.values()))
     try:
-        if not form:
-            raise ValueError
         found = dict(parts(form, url))
-        found["HOST"]
+        host = found["HOST"]
     except (ValueError, KeyError):  # whose own messages quote the URL
-        form = form or next(iter(forms.values()))
         words = f"{form.example}, with %XX for special characters"
         options = " or ".join(form.options) or "none"
         raise ValueError(f"expected {words}; options: {options}") from None
-    return {"HOST": None, "PORT": None, "USER": None, form.path: None, **form.implied, **found}
+    return {"HOST": host, "PORT": None, "USER": None, form.path: None, **form.implied, **found}
 
 
 def parts(form: Form, url: str) -> Iterator[tuple[str, str]]:
     """Yield the settings that stand in a URL; raise ValueError or KeyError for anything else."""
     address = urlsplit(url)
-    if address.fragment or "@" in address.path:  # a part of a password
+    known = form.example.startswith(f"{address.scheme}://")
+    if not known or address.fragment or "@" in address.path:  # these are parts of a password
         raise ValueError
     path = address.path if form.path == "HOST" else address.path.removeprefix("/")
     for name, text in (("USER", address.username), (form.path, path), ("HOST", address.hostname)):

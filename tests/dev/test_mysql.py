@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.dev import Dev
 from tests.support.service import Service
+from utils.dev.__main__ import has_server
 
 
 @pytest.fixture
@@ -35,3 +36,13 @@ def test_dev_runs_on_mysql(counting: Service, path: str, make_dev: Callable[[], 
     assert subprocess.check_output(["sh", "-c", command], env=counting.env) == b"1\n"
     assert "pending" not in counting.sh("migrate", "status").stdout
     dev.stop()
+
+
+@pytest.mark.parametrize("name", ["MYSQL_HOST", "MYSQL_URL", "MYSQL_URL_FILE"])
+def test_a_mysql_that_is_configured_in_any_way_is_not_replaced(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv("MYSQL_HOST")
+    assert not has_server("MYSQL")
+    monkeypatch.setenv(name, "x")
+    assert has_server("MYSQL")

@@ -40,6 +40,9 @@ class Answer(MySQLResult):
     fields: list[Any]
     converters: list[Any]
 
+    def __del__(self) -> None:
+        """Read nothing; whoever leaves an answer closes the connection, or reads to its end."""
+
     def _get_descriptions(self) -> None:
         super()._get_descriptions()  # type: ignore[misc]
         for index, field in enumerate(self.fields):
@@ -167,9 +170,7 @@ class Connection(pymysql.connections.Connection):
 
     def close(self) -> None:
         """Close the socket, also while another greenlet reads; a COM_QUIT would have to wait."""
-        sock, self._sock, self._rfile = self._sock, None, None
-        if self._result:  # its finalizer would read on
-            self._result.unbuffered_active, self._result = False, None
+        sock, self._sock, self._rfile, self._result = self._sock, None, None, None
         if sock:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)

@@ -79,6 +79,13 @@ def send(
     return Result(rows, reader.rowcount, reader.lastrowid)
 
 
+class Cursor(SSDictCursor):
+    """A cursor whose end leaves the connection as it is; PyMySQL's would read on."""
+
+    def __del__(self) -> None:
+        """Do nothing."""
+
+
 class Reader:
     """Sends a statement, and reads its answer as far as the rows are asked for."""
 
@@ -99,7 +106,7 @@ class Reader:
         raise error  # out here, for a traceback would show PyMySQL's error with its values
 
     def read(self) -> Iterator[Row]:
-        cursor = self.connection.cursor(SSDictCursor)
+        cursor = self.connection.cursor(Cursor)
         cursor.execute(self.data)  # type: ignore[call-overload]  # bytes go in too
         self.lastrowid = cursor.lastrowid or 0
         if not cursor.description:
