@@ -67,7 +67,6 @@ class Setting(NamedTuple):
 
     @property
     def expected(self) -> str:
-        """Describe the values that are allowed."""
         if get_origin(self.type) is Literal:
             return "one of " + ", ".join(get_args(self.type))
         kinds = {int: "an integer", float: "a number", bool: "true or false"}
@@ -78,7 +77,6 @@ class Setting(NamedTuple):
 
 
 def is_group(field: Any) -> bool:
-    """Return whether the field holds settings itself."""
     return isinstance(field.type, type) and issubclass(field.type, Struct)
 
 

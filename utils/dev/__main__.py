@@ -6,8 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from shlex import quote
 
 from conf import ROOT
@@ -70,29 +69,25 @@ def environment() -> dict[str, str]:
     }
 
 
-@contextmanager
-def servers(running: list[LocalServer]) -> Iterator[dict[str, str]]:
-    """Run the servers that are not configured; yield the settings that lead to them.
+def start_servers(stack: ExitStack) -> list[LocalServer]:
+    """Start the servers that are not configured, which end with the stack.
 
-    Meanwhile .dev/env holds these settings, for `sh run.sh migrate`.
+    Until then .dev/env holds the settings that lead to them, for `sh run.sh migrate`.
     """
     database = MySQL if which("mysqld") and not which("mariadbd") else MariaDB
     needed = [cls for cls in (database, Redis) if not has_server(cls.prefix)]
     ensure_installed(*(program for cls in needed for program in cls.programs))
-    settings: dict[str, str] = {}
-    with ExitStack() as stack:
-        for cls in needed:
-            server = cls(DEV / cls.__name__.lower())
-            stack.callback(server.stop)
-            server.start()
-            running.append(server)
-            settings.update(server.env())
-            print(f"{cls.__name__} is up at 127.0.0.1:{server.port}; log in with\n{server.login()}")
-        file = DEV / "env"
-        stack.callback(file.unlink, missing_ok=True)
-        lines = [f"{quote(f'{name}={value}')}\n" for name, value in settings.items()]
-        write_file(file, "".join(lines))
-        yield settings
+    running: list[LocalServer] = [cls(DEV / cls.__name__.lower()) for cls in needed]
+    lines = ""
+    for server in running:
+        stack.callback(server.stop)
+        server.start()
+        lines += "".join(f"{quote(f'{name}={value}')}\n" for name, value in server.env().items())
+        name = type(server).__name__
+        print(f"{name} is up at 127.0.0.1:{server.port}; log in with\n{server.login()}")
+    stack.callback((DEV / "env").unlink, missing_ok=True)
+    write_file(DEV / "env", lines)
+    return running
 
 
 def migrate(env: dict[str, str]) -> None:
@@ -123,14 +118,15 @@ def main() -> None:
     """Run all until INT, TERM or HUP."""
     os.umask(0o077)  # for .dev and all that is started here
     stopping: list[int] = []
-    running: list[LocalServer] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: stopping.append(number))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     lock()
     check_address()
     with ExitStack() as stack:
-        service = Service({**environment(), **stack.enter_context(servers(running))})
+        service, running = Service(environment()), start_servers(stack)
+        for server in running:
+            service.env.update(server.env())
         stack.callback(service.stop)
         migrate(service.env)
         watch(service, running, stopping)

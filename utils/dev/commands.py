@@ -29,7 +29,6 @@ PACKAGES = {"mariadbd": MARIADB, "mariadb-install-db": MARIADB, "redis-server": 
 
 
 def which(program: str) -> str | None:
-    """Return where a program is."""
     places = os.pathsep.join([os.environ.get("PATH", os.defpath), *PLACES])
     found = shutil.which(program, path=places)
     return found or shutil.which(SAME_AS.get(program, program), path=places)

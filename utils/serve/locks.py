@@ -159,7 +159,6 @@ BECOME: dict[str, Any] = {"session": session, "use": use, "master": master, "dev
 
 
 def main(verb: str, *arguments: str) -> None:
-    """Do what the command line says."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # or else Ctrl-C shows a traceback
     if verb == "wait":

@@ -45,7 +45,6 @@ def read(folder: Path) -> State:
 
 
 def facts(state: State) -> str:
-    """Describe the service for `status`."""
     uptime = int(time.time()) - int(state["started"])
     rows = "".join(f"  {name:9}{state[name]}\n" for name in ("pid", "address", "workers"))
     return f"{rows}  uptime   {uptime} s"

@@ -53,7 +53,6 @@ class LocalServer:
         return {f"{self.prefix}_{name}": value for name, value in values.items()}
 
     def prepare(self) -> None:
-        """Make the folder, once."""
         make_folder(self.folder, 0o700)
         self.folder.chmod(0o700)
 

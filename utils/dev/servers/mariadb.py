@@ -50,7 +50,6 @@ class MariaDB(LocalServer):
         ]
 
     def installation(self, data: Path) -> list[str]:
-        """Return the command that makes the data folder."""
         return [
             which("mariadb-install-db") or "mariadb-install-db",
             "--no-defaults",
