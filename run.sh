@@ -390,6 +390,14 @@ migrate() {
     module utils.mysql.migrations "$@"
 }
 
+# Look at the port before anything starts; a wrong setting is shown until it is right.
+dev() {
+    prepare
+    run_dir=.dev/run
+    ! "$py" -m conf >/dev/null 2>&1 || can_listen || exit 1
+    module utils.dev
+}
+
 tests() {
     # Before anything is installed: this needs no packages, and takes no time.
     if [ $# -eq 0 ]; then find_python && "$PYTHON" -m tests.support.programs || exit 1; fi
@@ -411,7 +419,7 @@ verb=${1:-help}
 case $verb in
     start | stop | reload | restart | status | run | supervise | lock | check | migrate) "$verb" "$@" ;;
     config) prepare; module conf "$@" ;;
-    dev) prepare; module utils.dev ;;
+    dev) dev ;;
     test) tests "$@" ;;
     *)
         say "usage: sh run.sh start|stop|reload|restart|status|run|supervise|dev|migrate|config|test|check|lock"

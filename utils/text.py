@@ -10,8 +10,3 @@ def escape_unprintable(
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else escape(char) for char in text)
-
-
-def escape_lines(text: str) -> str:
-    """Do the same with each of several lines."""
-    return "\n".join(map(escape_unprintable, text.split("\n")))

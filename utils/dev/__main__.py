@@ -15,7 +15,7 @@ from utils.dev.commands import ensure_installed, which
 from utils.dev.servers import LocalServer, MariaDB, MySQL, Redis
 from utils.dev.service import Service, modified_times
 from utils.files import make_folder, write_file
-from utils.serve import locks, state
+from utils.serve import locks
 
 DEV = ROOT / ".dev"
 POLL = 0.3  # seconds
@@ -31,16 +31,6 @@ def lock() -> None:
         raise SystemExit("sh run.sh dev is running here already") from None
     except OSError as error:
         raise SystemExit(f"cannot use {DEV}: {error.strerror}") from None
-
-
-def check_address() -> None:
-    """Exit if others listen where the service is to, which may be what a killed dev left."""
-    try:
-        from utils.serve import address  # noqa: PLC0415  it exits at a wrong setting
-    except SystemExit:
-        return  # the service itself tells it, until it is right
-    left = state.read(DEV / "run") if locks.holder(DEV / "run/master") else {}
-    address.check(left.get("address", ""))
 
 
 def configured(*names: str) -> bool:
@@ -122,7 +112,6 @@ def main() -> None:
         signal.signal(number, lambda number, _: stopping.append(number))
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     lock()
-    check_address()
     with ExitStack() as stack:
         service, running = Service(environment()), start_servers(stack)
         for server in running:

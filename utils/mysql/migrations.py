@@ -19,7 +19,7 @@ from utils.mysql.apply import Migration
 from utils.mysql.connection import Connection
 from utils.mysql.login import options
 from utils.mysql.schema import MIGRATE_ERRORS, MigrationError, applied, checksum, known, pending
-from utils.text import escape_lines, escape_unprintable
+from utils.text import escape_unprintable
 
 TABLE = """CREATE TABLE IF NOT EXISTS migrations (
     number SMALLINT UNSIGNED NOT NULL PRIMARY KEY,
@@ -76,10 +76,10 @@ def main() -> None:
         else:
             migrate(arguments.wait)
     except (*MIGRATE_ERRORS, KeyboardInterrupt) as error:
-        raise SystemExit(escape_lines(f"migrate: {error}")) from None
+        raise SystemExit(escape_unprintable(f"migrate: {error}")) from None
     except Exception as error:  # a fault of ours; an operator is no better off with a traceback
         message = f"migrate: {type(error).__name__}: {error}"
-        raise SystemExit(escape_lines(message)) from None
+        raise SystemExit(escape_unprintable(message)) from None
 
 
 if __name__ == "__main__":
