@@ -38,6 +38,7 @@ def shared() -> Iterator[Dev]:
     service = Service(MYSQL_PASSWORD="it's $HOME", REDIS_PASSWORD="it's $HOME")
     migration = service.root / "conf/migrations/9000_create_calls.sql"
     migration.write_text("CREATE TABLE calls (id INT PRIMARY KEY)")
+    (service.root / ".dev").mkdir(0o755)  # as an older version made it
     made = Dev(service)
     try:
         made.await_line("pyserver is up")

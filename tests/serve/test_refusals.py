@@ -14,6 +14,7 @@ MANY = b"".join(b"X-%d: y\r\n" % number for number in range(200))
         (b"nonsense\r\n\r\n", 400, "Invalid HTTP request line"),
         (b"GET\r\n\r\n", 400, "Invalid HTTP request line"),
         (b"POST /test HTTP/3.0\r\n\r\n", 400, "Invalid HTTP Version; POST /test"),
+        (b"GET /status=200 HTTP/3.0\r\n\r\n", 400, r"Version; GET /status\x3d200"),
         (b"po?st /test HTTP/1.1\r\nHost: x\r\n\r\n", 400, "Invalid HTTP method"),
         (b"POST /te st HTTP/1.1\r\nHost: x\r\n\r\n", 400, "Invalid HTTP Version"),
         (b"POST /t\xc3\xa4st HTTP/1.1\r\nHost: x\r\n\r\n", 400, "Invalid HTTP request line"),
