@@ -29,8 +29,9 @@ def connect(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     clients: list[redis_py.Redis] = []
 
     def make(**changed: Any) -> redis_py.Redis:
-        new = structs.replace(settings, redis=structs.replace(settings.redis, **changed))
-        patch.setattr(redis_module, "settings", new)
+        redis = structs.replace(settings.redis, **{"timeout": 2.0, **changed})
+        for module in (redis_module, breaker_module):
+            patch.setattr(module, "settings", structs.replace(settings, redis=redis))
         clients.append(make_client())
         patch.setattr(breaker_module, "client", lambda: clients[-1])
         return clients[-1]
