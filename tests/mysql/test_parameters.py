@@ -55,6 +55,42 @@ def test_a_list_stands_after_in(accounts: MariaDB, where: str, ids: Any, found: 
     assert [row["id"] for row in mysql.rows(named, {"ids": ids})] == found
 
 
+def test_only_a_list_is_a_list(accounts: MariaDB) -> None:
+    with pytest.raises(StatementError, match="1064"):  # not IN ('1', '2')
+        mysql.rows(f"{SELECT} id IN %s AND id IN %s", [1, 2], "12")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT '%s'",
+        "SELECT 1 FROM DUAL WHERE 'a' LIKE '%%%s%%'",
+        "SELECT 'it''s' = 'a %s'",
+        "SELECT 'it\\'s %s'",
+        'SELECT "%s"',
+        "SELECT 1 AS `%s`",
+        "SELECT '%(a)s'",
+        "SELECT 1 /* %s */",
+        "SELECT 1 -- %s",
+        "SELECT 1 # %s",
+        "SELECT 'not closed, %s",
+        "SELECT 1 FROM DUAL WHERE 'a' = %s AND 'b",
+    ],
+)
+@pytest.mark.parametrize("value", [" OR 1=1 -- ", "*/ OR 1=1 -- "])
+def test_no_parameter_stands_in_quotes_or_comments(accounts: MariaDB, sql: str, value: str) -> None:
+    with pytest.raises(StatementError) as caught:
+        mysql.value(sql, *[{"a": value}] if "(a)" in sql else [value])
+    assert caught.value.code == 0
+
+
+def test_quotes_and_comments_stand_beside_parameters(accounts: MariaDB) -> None:
+    sql = """SELECT /* it's -- */ CONCAT('it''s \\'', "%%", %s, '/*', `a`.`it``s`) -- it's
+        FROM (SELECT 1 AS `it``s`) AS a # "100%%"
+        WHERE 1 /*! = %s */"""
+    assert mysql.value(sql, "'", 1) == "it's '%'/*1"
+
+
 def test_an_empty_list_deletes_nothing_or_all(accounts: MariaDB) -> None:
     assert mysql.execute("DELETE FROM accounts WHERE id IN %s", []).rowcount == 0
     assert mysql.execute("DELETE FROM accounts WHERE id NOT IN %s", []).rowcount == 2

@@ -4,19 +4,27 @@ All that may be wrong with them is found here, where nothing was sent yet.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pymysql.cursors import RE_INSERT_VALUES
 
 from utils.mysql.errors import StatementError
+from utils.mysql.script import COMMENT, FLAGS, QUOTED
 from utils.mysql.values import Quote, literal
 
-Values = Sequence[Any] | Mapping[str, Any]
+Values = Sequence[Any] | dict[str, Any]
 BATCH_BYTES = 1_000_000  # a statement of many rows; servers take 1 MiB and more
-PLACEHOLDER = re.compile(r"%(?:%|s|\((?P<name>\w+)\)s)?")
+LONGEST_KEPT = 10_000  # characters of a statement
+# Also a quote that is not closed is wrong, as the next value would close it.
+PARAMETER = re.compile(
+    rf"""(?P<rest>{QUOTED} | {COMMENT} | %%)
+       | (?P<in>(?<![\w$@.`])IN\s*+)?(?P<is>%s | %\((?P<name>\w+)\)s)
+       | (?P<wrong>% | ['"`])""",
+    FLAGS | re.IGNORECASE,
+)
 LISTS = frozenset({list, tuple, set, frozenset})
-AFTER_IN = re.compile(r"(?<![\w$@.`])IN\s*\Z", re.IGNORECASE)
 # Nothing is in it, and everything, a NULL too, is not; with `(NULL)` nothing is not in it either.
 EMPTY_LIST = "(SELECT NULL FROM DUAL WHERE FALSE)"
 
@@ -42,41 +50,49 @@ def bind(sql: str, values: Values | None, quote: Quote) -> bytes:
 
 def fill(sql: str, values: Values, quote: Quote) -> str:
     """Return the statement with a literal for each `%s`, or each `%(name)s` of a dict."""
-    if not isinstance(values, (tuple, list, Mapping)):
+    parse = parsed if len(sql) <= LONGEST_KEPT else parsed.__wrapped__
+    text, names, after_in = parse(sql)
+    if not isinstance(values, (tuple, list, dict)):
         raise TypeError(f"values are a tuple, a list or a dict, not {type(values).__name__}")
-    if sql.count("%") == sql.count("%s") == len(values) and not isinstance(values, Mapping):
-        if LISTS.isdisjoint(map(type, values)):  # as in nearly all
-            return sql % tuple([literal(value, quote) for value in values])
-    elif len(values) == 1 and "%(" in sql and not isinstance(values, Mapping):
-        values = values[0] if isinstance(values[0], Mapping) else values
-    return fill_slowly(sql, values, quote)
+    if isinstance(values, dict) or any(names):
+        values = by_name(values, names)
+    if len(values) != len(names):
+        raise StatementError(f"{len(names)} parameters, but {len(values)} values")
+    if LISTS.isdisjoint(map(type, values)):
+        return text % tuple([literal(value, quote) for value in values])
+    literals = [
+        in_list(value, quote) if after and type(value) in LISTS else literal(value, quote)
+        for value, after in zip(values, after_in, strict=True)
+    ]
+    return text % tuple(literals)
 
 
-def fill_slowly(sql: str, values: Values, quote: Quote) -> str:
-    """Do the same, with all that a placeholder may be."""
-    named = values if isinstance(values, Mapping) else None
-    rest = list(values) if named is None else []
+def by_name(values: Values, names: Sequence[str]) -> Sequence[Any]:
+    """Return the values of a dict, or of the one that is all the values, in the order of names."""
+    named = values[0] if len(values) == 1 and not isinstance(values, dict) else values
+    if not isinstance(named, dict):
+        raise TypeError("parameters with names take one dict")
+    try:
+        return [named[name] for name in names]
+    except KeyError as error:
+        raise StatementError(f"there is no value for %({error.args[0]})s") from None
+
+
+@lru_cache(512)
+def parsed(sql: str) -> tuple[str, list[str], list[bool]]:
+    """Return the statement with `%s` alone, the name of each or "", and whether it is after IN."""
+    names, after_in = [], []
 
     def form(match: re.Match[str]) -> str:
-        mark, name = match[0], match["name"]
-        if mark == "%%":
-            return "%"
-        if mark == "%":
-            raise StatementError("a percent sign is %% in a statement with values")
-        if name and named is None:
-            raise TypeError(f"{mark} takes its value from one dict for all")
-        try:
-            value = named[name] if named is not None and name else rest.pop(0)
-        except LookupError:
-            raise StatementError(f"there is no value for {mark}") from None
-        if type(value) in LISTS and AFTER_IN.search(sql[: match.start()]):
-            return in_list(value, quote)
-        return literal(value, quote)
+        if match["wrong"] or "%" in (match["rest"] or "").replace("%%", ""):
+            raise StatementError("in a statement with values, a percent sign is %%, also in quotes")
+        if match["is"]:
+            names.append(match["name"] or "")
+            after_in.append(bool(match["in"]))
+            return f"{match['in'] or ''}%s"
+        return match[0]
 
-    text = PLACEHOLDER.sub(form, sql)
-    if rest:
-        raise StatementError(f"{len(rest)} values have no placeholder")
-    return text
+    return PARAMETER.sub(form, sql), names, after_in
 
 
 def batches(sql: str, rows: Iterable[Values], quote: Quote) -> Iterator[tuple[bytes, list[Values]]]:
