@@ -12,6 +12,7 @@ from tests.support.cache import Store, Thing
 from tests.support.proxy import Proxy
 from tests.support.service import wait_until
 from utils.cache import breaker as breaker_module
+from utils.cache import lease
 from utils.cache import redis as redis_module
 from utils.cache.breaker import breaker
 from utils.cache.redis import make_client
@@ -144,3 +145,16 @@ def test_who_loads_for_others_stores_it_though_its_time_is_up(
     redis_proxy.delay = 0
     assert load("a") == Thing("a", 1)
     assert store.loads == 1
+
+
+def test_who_is_cut_while_it_loads_holds_no_lock(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "LEASE_MILLISECONDS", 60_000)
+    load = store.worker()
+    store.hold()
+    in_haste(lambda: load("a"))
+    store.let(2)
+    with request_deadline(20):
+        assert load("a") == Thing("a", 1)
+    assert store.loads == 2
