@@ -85,7 +85,13 @@ def test_a_redis_that_is_not_verified_is_not_spoken_to(
 
 @pytest.mark.parametrize(
     ("host", "tls", "told"),
-    [("redis", "off", True), ("redis", "verify", False), ("127.0.0.1", "off", False)],
+    [
+        ("redis", "off", True),
+        ("redis", "verify", False),
+        ("127.0.0.1", "off", False),
+        ("/run/redis.sock", "off", False),
+        ("", "off", True),  # by Sentinels
+    ],
 )
 def test_a_password_that_goes_to_another_host_unencrypted_is_told(
     monkeypatch: pytest.MonkeyPatch,
@@ -94,6 +100,7 @@ def test_a_password_that_goes_to_another_host_unencrypted_is_told(
     tls: str,
     told: bool,
 ) -> None:
-    connect(monkeypatch, host=host, tls=tls)
+    by_sentinels = {} if host else {"sentinels": "127.0.0.1,redis:26379", "master": "orders"}
+    connect(monkeypatch, host=host, tls=tls, **by_sentinels)
     expected = "Redis: the password is sent unencrypted to another host"
     assert caplog.messages == ([expected] if told else [])

@@ -30,13 +30,16 @@ class Pool(redis.BlockingConnectionPool):
 
 
 class Login(redis.CredentialProvider):
-    """The user and the password, which may change while the service runs."""
+    """A user and the password of a setting, which may change while the service runs."""
+
+    def __init__(self, name: str, known: str, user: str = "") -> None:
+        self.name, self.known, self.user = name, known, user
 
     def get_credentials(self) -> Any:
         """Return what stands behind AUTH; nothing if there is no password."""
-        password = read_again("REDIS_PASSWORD", settings.redis.password)
-        if settings.redis.user:
-            return settings.redis.user, password
+        password = read_again(self.name, self.known)
+        if self.user:
+            return self.user, password
         return (password,) if password else ()
 
 
@@ -65,11 +68,9 @@ def tls_files() -> dict[str, str | None]:
 def master_finder() -> Callable[[], tuple[str, int]]:
     """Return what asks the Sentinels where the master is, one after the other within our time."""
     addresses = sentinel_addresses(settings.redis.sentinels)
+    options = limits(settings.redis.timeout / (len(addresses) + 1))
     password = settings.redis.sentinel_password
-    options = {
-        "password": password or None,
-        **limits(settings.redis.timeout / (len(addresses) + 1)),
-    }
+    options["credential_provider"] = Login("REDIS_SENTINEL_PASSWORD", password)
     if settings.redis.tls == "verify":
         options |= {"ssl": True, **tls_files()}
     sentinel = Sentinel(addresses, sentinel_kwargs=options)
@@ -98,7 +99,7 @@ def make_client() -> redis.Redis:
     pool = Pool(
         **place(),
         **limits(settings.redis.timeout),
-        credential_provider=Login(),
+        credential_provider=Login("REDIS_PASSWORD", settings.redis.password, settings.redis.user),
         db=settings.redis.db,
         max_connections=settings.redis.pool_size,
         timeout=settings.redis.timeout,  # to wait for a free connection
