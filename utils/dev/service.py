@@ -50,8 +50,7 @@ class Service:
         now = state.read(self.run_dir)
         if now and (now["started"], now["reloads"]) != self.shown:
             self.shown = (now["started"], now["reloads"])
-            reloaded = now["reloads"] != "0"
-            print(f"{now['name']} has reloaded" if reloaded else state.welcome(now))
+            print(f"{now['name']} has reloaded" if now["reloads"] > "0" else state.welcome(now))
 
     def stop(self) -> None:
         """Stop it, and return when all its processes are gone."""

@@ -37,7 +37,7 @@ class Arbiter(gunicorn.arbiter.Arbiter):
         """Reload, unless the new code or settings do not load: gunicorn would stop (#2595)."""
         if reason := loading.fault(self.timeout, lambda: bool(self.stop_signal)):
             *trace, last = reason.split("\n")
-            self.log.error("reload refused: %s", last, extra={"trace": "\n".join(trace)})
+            self.log.error("reload refused: %s", last.strip(), extra={"trace": "\n".join(trace)})
             self.write("refused", reason)
         elif not self.stop_signal:
             self.reloads += 1
