@@ -49,16 +49,15 @@ def columns_of(into: Any, names: Sequence[str]) -> tuple[list[Column], bool]:
     try:
         fields = [(f.name, f.encode_name, f.type) for f in msgspec.structs.fields(into)]
     except TypeError:  # it is no Struct
-        hints = dict.fromkeys(names, get_args(into)[-1]) if names else hints_of(into)
+        if names:
+            hints = dict.fromkeys(names, get_args(into)[1])
+        else:
+            hints = get_type_hints(get_origin(into) or into, include_extras=True)
         fields = [(name, name, hint) for name, hint in hints.items()]
     columns = [column(*field) for field in fields]
     read_wrong = {str, bytes, dt.datetime}
     plain = all(c.key == c.name and read_wrong.isdisjoint(c.forms) for c in columns)
     return columns, plain
-
-
-def hints_of(into: Any) -> dict[str, Any]:
-    return get_type_hints(get_origin(into) or into, include_extras=True)
 
 
 def column(name: str, key: str, annotation: Any) -> Column:
