@@ -127,6 +127,34 @@ def test_a_text_comes_back_in_every_character_set(
         connection.close()
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET NAMES gbk",
+        "set\nnames 'sjis' COLLATE sjis_bin",
+        "/* a */ SET @a = 1, @@session.character_set_client = 'big5'",
+        "SET `character_set_client`=gbk",
+        "SET CHARACTER SET gbk",
+        "SET NAMES utf8mb4, character_set_client = gbk",
+        "SET CHARSET DEFAULT",
+        "SET NAMES %s",
+    ],
+)
+def test_nobody_leaves_a_session_in_another_character_set(accounts: MariaDB, sql: str) -> None:
+    """In gbk a byte of a text takes the backslash after it, and what comes next is SQL."""
+    values = ["gbk"] if "%s" in sql else []
+    with pytest.raises(StatementError, match="utf8mb4"):
+        mysql.execute(sql, *values)
+    with pytest.raises(StatementError, match="utf8mb4"), mysql.transaction() as tx:
+        tx.execute(sql, *values)
+    assert mysql.value("SELECT @@character_set_client") == "utf8mb4"
+
+
+def test_a_session_may_be_set_to_what_it_is(accounts: MariaDB) -> None:
+    mysql.execute("SET NAMES utf8mb4")
+    mysql.execute("SET character_set_client = utf8mb4")
+
+
 ID = UUID("12345678-1234-5678-1234-567812345678")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pymysql.cursors import RE_INSERT_VALUES
 
 from utils.mysql.errors import StatementError
-from utils.mysql.script import COMMENT, FLAGS, QUOTED
+from utils.mysql.script import COMMENT, FLAGS, OTHER_CHARACTER_SET, QUOTED
 from utils.mysql.values import Quote, literal
 
 Values = Sequence[Any] | dict[str, Any]
@@ -41,6 +41,8 @@ def bind(sql: str, values: Values | None, quote: Quote) -> bytes:
     What is wrong with it is raised here, where nothing was sent: TypeError for a type, else
     StatementError. With None for values a percent sign is just that.
     """
+    if OTHER_CHARACTER_SET.match(sql):  # in some a byte of a value takes the backslash after it
+        raise StatementError("the session stays in utf8mb4, in which values are sent")
     try:
         return (sql if values is None else fill(sql, values, quote)).encode()
     except UnicodeEncodeError:  # it holds the text, and so would our error's context

@@ -42,6 +42,11 @@ UNDONE_BY_ROLLBACK = re.compile(
     FLAGS | re.IGNORECASE,
 )
 CALL = re.compile(rf"{BEFORE}CALL\b", FLAGS | re.IGNORECASE)
+OTHER_CHARACTER_SET = re.compile(
+    rf"""{BEFORE}SET\b.*\b(?:NAMES|CHARACTER\s+SET|CHARSET|CHARACTER_SET_\w+)\b
+        (?![\s=`]*+['"]?utf8mb4\b)""",
+    FLAGS | re.IGNORECASE,
+)
 UPSERT = re.compile(
     rf"{BEFORE}(?:REPLACE\b | INSERT\b.*\bON{GAP}DUPLICATE{GAP}KEY\b)", FLAGS | re.IGNORECASE
 )
