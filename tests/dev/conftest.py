@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -21,7 +22,8 @@ COUNT = (
 def make_dev(service: Service) -> Iterator[Callable[[], Dev]]:
     yield lambda: Dev(service)
     for pid in processes_in(service.root):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
