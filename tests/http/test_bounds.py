@@ -9,6 +9,7 @@ from gevent.server import StreamServer
 
 from tests.support.faulty import Faulty
 from tests.support.floods import flood
+from tests.support.turns import other_turns
 from utils.context import deadline, request_deadline
 from utils.dev.servers import free_port
 from utils.errors import DeadlineError, UnavailableError
@@ -111,22 +112,16 @@ def test_the_body_of_a_redirect_is_not_read() -> None:
     ids=["100 Continue", "100 Continue with headers", "chunk extensions", "empty gzip members"],
 )
 def test_a_flood_is_cut_off_in_time_and_leaves_others_their_turn(head: str, part: str) -> None:
-    turns = 0
-
-    def work() -> None:
-        nonlocal turns
-        while True:
-            gevent.sleep(0.01)
-            turns += 1
-
-    worker = gevent.spawn(work)
-    with flood(head, part) as url, pytest.raises(UnavailableError) as cut_off:
+    with (
+        other_turns() as turns,
+        flood(head, part) as url,
+        pytest.raises(UnavailableError) as cut_off,
+    ):
         Upstream("warehouse", url, total_timeout=0.5).post("/")
-    worker.kill()
     # Newer versions of http.client (3.14.10 is one) give up by themselves after a hundred of these.
     gave_up = "100 Continue" in part and "invalid response" in str(cut_off.value)
     assert gave_up or "within 0.5 s" in str(cut_off.value)
-    assert gave_up or turns > 1
+    assert gave_up or turns.count > 1
 
 
 def test_a_response_of_just_max_bytes_is_read(faulty: Faulty) -> None:

@@ -1,12 +1,12 @@
 """An answer without an end is cut in time, and leaves other greenlets their turn."""
 
-import gevent
 import pytest
 
 from tests.support.floods import flood
 from tests.support.mysql import in_use, refused, set_mysql
 from tests.support.rogue_mysql import OK, greeting, packets
 from tests.support.service import wait_until
+from tests.support.turns import other_turns
 from utils.dev.servers import MariaDB
 from utils.mysql import connection, mysql
 
@@ -21,22 +21,13 @@ FLOODS = {
 
 @pytest.mark.parametrize("kind", FLOODS)
 def test_an_answer_without_end_is_cut(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    turns = 0
-
-    def work() -> None:
-        nonlocal turns
-        while True:
-            gevent.sleep(0.01)
-            turns += 1
-
     beginning, repeated = FLOODS[kind]
     login = packets(0, greeting("mysql_native_password")) + packets(2, OK) + packets(1, OK)
-    worker = gevent.spawn(work)
-    with flood((login + beginning).decode("latin-1"), repeated.decode("latin-1")) as url:
+    sent = (login + beginning).decode("latin-1"), repeated.decode("latin-1")
+    with other_turns() as turns, flood(*sent) as url:
         set_mysql(monkeypatch, port=int(url.rpartition(":")[2]))
         assert refused(mysql.value, "SELECT 1") == "MySQL is not available"
-    worker.kill()
-    assert turns > 1
+    assert turns.count > 1
 
 
 def test_an_answer_that_is_too_large_is_refused(

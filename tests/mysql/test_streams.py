@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from tests.support.mysql import cents, connections, in_use, numbers, set_mysql
 from tests.support.service import wait_until
+from tests.support.turns import other_turns
 from utils.context import request_deadline
 from utils.dev.servers import MariaDB, MySQL
 from utils.errors import DeadlineError
@@ -154,20 +155,11 @@ def test_a_large_answer_leaves_others_their_turn(
 ) -> None:
     """It arrives faster than it is read, so that nothing would ever wait."""
     set_mysql(monkeypatch, port=direct.port, read_timeout=60)
-    turns = 0
-
-    def work() -> None:
-        nonlocal turns
-        while True:
-            gevent.sleep(0.0001)
-            turns += 1
-
     mysql.value("SELECT 1")
-    worker = gevent.spawn(work)
     sql = f"SELECT n FROM {numbers(100_000)}"
-    rows = mysql.rows(sql, into=into) if into else mysql.rows(sql)
-    worker.kill()
+    with other_turns(0.0001) as turns:
+        rows = mysql.rows(sql, into=into) if into else mysql.rows(sql)
     assert len(rows) == 100_000
-    assert turns > (150 if into else 75)
+    assert turns.count > (150 if into else 75)
     with pytest.raises(gevent.Timeout), gevent.Timeout(0.02):
         mysql.rows(sql)
