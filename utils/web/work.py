@@ -16,7 +16,7 @@ FREE = 1 << 13  # bytes; a shorter text is little work, whatever is in it
 SEPARATORS = bytes.maketrans(b"[]{}:", b",,,,,")
 # Near the ends of a float's range, msgspec takes 8 µs a number. And a client can choose integers
 # of 20 digits that have the same hash.
-COSTLY = re.compile(rb"-?(?:\d++(?:\.\d{100}|(?:\.\d++)?[eE][+-]?\d{3})|\d{20})[\d.eE+-]*+")
+COSTLY = re.compile(rb",-?(?:\d++(?:\.\d{100}|(?:\.\d++)?[eE][+-]?\d{3})|\d{20})[\d.eE+-]*+(?=,)")
 COSTLY_NUMBER = 25  # in simple values
 SETS = (inspect.SetType, inspect.FrozenSetType)
 # What has the same hash makes a set quadratic. Of these types even short values can be chosen so.
@@ -56,18 +56,24 @@ class WorkLimit:
 
     def work(self, json: bytes, limit: int) -> int:
         """Return the work of JSON without escaped quotes; above the limit, how far is left open."""
-        strings = json.count(b'"') // 2
-        if strings > 2 * limit:  # a value is at most two, with its key
-            return strings
+        if (number := json.count(b'"') // 2) > 2 * limit:  # a value is at most two, with its key
+            return number
         pieces = json.split(b'"')  # every second one is a string
         outside = b"".join(pieces[::2]).translate(None, b" \t\r\n")
         work = self.cost * (outside.count(b",") + outside.count(b"[") + outside.count(b"{"))
         if work > limit:
             return work
-        tokens = outside.translate(SEPARATORS).split(b",")
-        tokens += pieces[1::2] if self.reads_strings else []
-        long = [token for token in tokens if len(token) >= 20 or b"e" in token or b"E" in token]
-        return work + COSTLY_NUMBER * sum(map(bool, map(COSTLY.fullmatch, long)))
+        numbers = costly_numbers(outside.translate(SEPARATORS))
+        if self.reads_strings:
+            strings = b'"'.join(pieces[1::2]).replace(b",", b" ").replace(b'"', b",")
+            numbers += costly_numbers(strings)
+        return work + COSTLY_NUMBER * numbers
+
+
+def costly_numbers(tokens: bytes) -> int:
+    """Return how many of these tokens, with commas between, are costly numbers."""
+    # One regular expression for all: a list of 45,000 tokens took 10 ms, more than what it avoids.
+    return len(COSTLY.findall(b"," + tokens + b","))
 
 
 def has(kinds: list[Any], *wanted: type) -> bool:
